@@ -1,1 +1,6 @@
-//! model
+//! What is true in Chat4All: ids, commands, facts, the decider, the rows facts become, the words of the API.
+//!
+//! Nothing here does IO, reads a clock or makes a random number.
+
+#[expect(missing_docs, reason = "fields of wire types carry the names that the API's reference explains")]
+pub mod api;
