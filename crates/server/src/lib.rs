@@ -1,1 +1,5 @@
 //! server
+
+pub mod error;
+
+pub use error::{Failure, Result};
