@@ -141,7 +141,9 @@ impl std::error::Error for Failure {
 impl From<chat4all_backend::Error> for Failure {
     fn from(error: chat4all_backend::Error) -> Self {
         let failure = match error.kind {
-            ErrorKind::Unavailable => Self::new(Code::Unavailable, "a part of the service cannot be reached now"),
+            ErrorKind::Unavailable => {
+                Self::new(Code::Unavailable, "a part of the service cannot be reached now")
+            }
             ErrorKind::Overloaded => Self::new(Code::Overloaded, "too much is asked of the service now"),
             ErrorKind::OutcomeUnknown => {
                 Self::new(Code::OutcomeUnknown, "it may have been done or not; retry with the same key")
