@@ -4,3 +4,6 @@
 
 #[expect(missing_docs, reason = "fields of wire types carry the names that the API's reference explains")]
 pub mod api;
+pub mod command;
+pub mod fact;
+pub mod id;
