@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// A command as it stands in the log, stamped with everything that deciding it needs from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// Derived from actor, conversation, kind and idempotency key. Marker moves and settings have none: they are
-    /// registers, and a repeated move changes nothing.
+    /// Derived from actor, conversation, kind and idempotency key. Marker moves have none: they are registers,
+    /// and a repeated move changes nothing.
     pub id: Option<RecordId>,
     /// Tells the same content from other content under the same id.
     pub hash: u64,
@@ -193,7 +193,7 @@ impl Command {
     #[must_use]
     pub fn new(conversation: ConversationId, actor: UserId, time: u64, key: &str, action: Action) -> Self {
         let id = match action {
-            Action::Mark { .. } | Action::Settings(_) => None,
+            Action::Mark { .. } => None,
             _ => Some(RecordId::derive(&actor, &conversation, action.kind(), key)),
         };
         Self { id, hash: action.content_hash(), conversation, actor, time, client_id: None, action }

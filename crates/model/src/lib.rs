@@ -5,5 +5,11 @@
 #[expect(missing_docs, reason = "fields of wire types carry the names that the API's reference explains")]
 pub mod api;
 pub mod command;
+pub mod cursor;
+pub mod decide;
 pub mod fact;
 pub mod id;
+pub mod reader;
+pub mod record;
+pub mod rows;
+pub mod state;
