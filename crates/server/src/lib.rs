@@ -1,5 +1,10 @@
-//! server
+//! Who does what in Chat4All: use-cases, access, gateways, roles.
+//!
+//! Roles meet only in the engines. A use-case never sees a type of a transport, a gateway never sees an engine.
 
+pub mod clock;
+pub mod engines;
 pub mod error;
+pub mod events;
 
 pub use error::{Failure, Result};
