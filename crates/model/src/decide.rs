@@ -199,10 +199,15 @@ impl<'a, S: State> Scene<'a, S> {
     }
 
     fn mark(&self, marker: Marker, at: Count) -> Result<Vec<Fact>, No> {
-        let (Ok((head, me)), markers) = (self.as_member(), self.markers()?) else { return Err(No::Change) };
+        let (head, me) = match self.as_member() {
+            // A register of somebody who is gone is nothing to tell anybody of.
+            Err(No::Rule(_)) => return Err(No::Change),
+            other => other?,
+        };
         if at.seq > head.seq || at.seq < me.from.seq {
             return Err(No::Change);
         }
+        let markers = self.markers()?;
         let mut after = markers;
         after.delivered = after.delivered.max(at);
         if marker == Marker::Read {

@@ -167,8 +167,14 @@ pub struct Interval {
     pub role: Role,
     /// The first `seq` the member may see.
     pub from: Count,
-    /// The last one; none while the membership lasts.
+    /// `seq` of the event that began it. With `history: all` each re-join sees from 1 again: of two intervals
+    /// with the same `from` the one with the higher `since` is the newer.
+    pub since: u64,
+    /// The last `seq` the member may see; none while the membership lasts.
     pub to: Option<Count>,
+    /// `seq` of the last message by anybody else when it ended, so that what others write later cannot show
+    /// in the unread count; 0 while it lasts.
+    pub other_seq: u64,
     /// When it began.
     pub joined_at: u64,
 }
@@ -178,6 +184,13 @@ impl Interval {
     #[must_use]
     pub fn contains(&self, seq: u64) -> bool {
         self.from.seq <= seq && self.to.is_none_or(|to| seq <= to.seq)
+    }
+
+    /// Whether it says more of the same membership than `other`, or is a later one: which to keep where they
+    /// arrive in any order.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        (self.since, self.to.is_some()) > (other.since, other.to.is_some())
     }
 }
 

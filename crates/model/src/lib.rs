@@ -13,3 +13,4 @@ pub mod reader;
 pub mod record;
 pub mod rows;
 pub mod state;
+pub mod unread;

@@ -111,7 +111,10 @@ pub fn rows(fact: &Fact) -> Vec<Row<'_>> {
         What::RoleSet { member } => rows.push(Row::Interval(c, member)),
         What::Message { content, .. } => {
             let at = Count { seq: fact.seq(), n: fact.n() };
-            rows.extend(content.mentions.iter().map(|m| Row::Mention(c, UserId::parse(m).ok().filter(|_| &**m != "all"), at)));
+            rows.extend(content.mentions.iter().filter_map(|mentioned| match &**mentioned {
+                "all" => Some(Row::Mention(c, None, at)),
+                user => UserId::parse(user).ok().map(|user| Row::Mention(c, Some(user), at)),
+            }));
         }
         What::Edited { target, text, state } => {
             rows.push(Row::State(c, state));
@@ -131,7 +134,13 @@ pub fn rows(fact: &Fact) -> Vec<Row<'_>> {
         What::Receipt { markers, rises } => {
             rows.push(Row::Markers(c, &fact.actor, *markers));
             let mut rise = |marker, at: Count| {
-                rows.push(Row::Rise { conversation: c, user: &fact.actor, marker, seq: at.seq, time: fact.time });
+                rows.push(Row::Rise {
+                    conversation: c,
+                    user: &fact.actor,
+                    marker,
+                    seq: at.seq,
+                    time: fact.time,
+                });
             };
             if rises.delivered {
                 rise(Marker::Delivered, markers.delivered);

@@ -1,6 +1,6 @@
 //! Conversations and their members.
 
-use super::{MAX_ADMINS, MAX_PARTICIPANTS, No, Scene, State, beginning, unborn};
+use super::{MAX_ADMINS, MAX_PARTICIPANTS, No, Scene, State, Torn, beginning, unborn};
 use crate::api::{Code, History, Role};
 use crate::command::Count;
 use crate::fact::{About, Fact, Head, Interval, What};
@@ -55,7 +55,9 @@ impl<S: State> Scene<'_, S> {
             user,
             role,
             from: Count { seq: 1, n: 0 },
+            since: 1,
             to: None,
+            other_seq: 0,
             joined_at: command.time,
         };
         let mine = if direct { role } else { Role::Admin };
@@ -92,8 +94,15 @@ impl<S: State> Scene<'_, S> {
         for user in users {
             let here = self.interval(user)?.is_some_and(|i| i.to.is_none());
             if !here && members.iter().all(|m| m.user != *user) {
-                let joined_at = self.command.time;
-                members.push(Interval { user: user.clone(), role, from, to: None, joined_at });
+                members.push(Interval {
+                    user: user.clone(),
+                    role,
+                    from,
+                    since: head.seq + 1,
+                    to: None,
+                    other_seq: 0,
+                    joined_at: self.command.time,
+                });
             }
         }
         let new = u32::try_from(members.len()).unwrap_or(u32::MAX);
@@ -101,11 +110,11 @@ impl<S: State> Scene<'_, S> {
         if new == 0 {
             return Err(No::Change);
         }
-        if head.participants.saturating_add(new) > MAX_PARTICIPANTS || head.admins + new_admins > MAX_ADMINS {
+        let participants = head.participants.saturating_add(new);
+        if participants > MAX_PARTICIPANTS || head.admins.saturating_add(new_admins) > MAX_ADMINS {
             return Err(No::Rule(Code::LimitReached));
         }
-        let head =
-            Head { participants: head.participants + new, admins: head.admins + new_admins, ..head.clone() };
+        let head = Head { participants, admins: head.admins + new_admins, ..head.clone() };
         Ok(vec![self.next(&head, What::Added { members })])
     }
 
@@ -115,7 +124,7 @@ impl<S: State> Scene<'_, S> {
         }
         let (head, _) = self.as_admin()?;
         let member = self.present(user)?;
-        Ok(vec![self.gone(head, member, None)])
+        Ok(vec![self.gone(head, member, None)?])
     }
 
     pub(super) fn leave(&self, successor: Option<&UserId>) -> Result<Vec<Fact>, No> {
@@ -130,18 +139,20 @@ impl<S: State> Scene<'_, S> {
         } else {
             None
         };
-        Ok(vec![self.gone(head, me.clone(), promoted)])
+        Ok(vec![self.gone(head, me.clone(), promoted)?])
     }
 
-    fn gone(&self, head: &Head, member: Interval, promoted: Option<Interval>) -> Fact {
+    fn gone(&self, head: &Head, member: Interval, promoted: Option<Interval>) -> Result<Fact, Torn> {
         let was_admin = u32::from(member.role == Role::Admin);
+        let admins = (head.admins + u32::from(promoted.is_some())).checked_sub(was_admin);
         let head = Head {
-            participants: head.participants - 1,
-            admins: head.admins + u32::from(promoted.is_some()) - was_admin,
+            participants: head.participants.checked_sub(1).ok_or(Torn("more members left than joined"))?,
+            admins: admins.ok_or(Torn("an admin that was not counted"))?,
             ..head.clone()
         };
-        let member = Interval { to: Some(Count { seq: head.seq + 1, n: head.n }), ..member };
-        self.next(&head, What::Removed { members: vec![member], promoted })
+        let to = Some(Count { seq: head.seq + 1, n: head.n });
+        let member = Interval { to, other_seq: head.last_by_others(&member.user), ..member };
+        Ok(self.next(&head, What::Removed { members: vec![member], promoted }))
     }
 
     pub(super) fn set_role(&self, user: &UserId, role: Role) -> Result<Vec<Fact>, No> {
@@ -152,7 +163,7 @@ impl<S: State> Scene<'_, S> {
         }
         let admins = match role {
             Role::Admin => head.admins + 1,
-            Role::Member => head.admins - 1,
+            Role::Member => head.admins.checked_sub(1).ok_or(Torn("an admin that was not counted"))?,
         };
         if admins == 0 {
             return Err(No::Rule(Code::Conflict));
