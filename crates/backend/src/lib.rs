@@ -6,7 +6,9 @@
 pub mod accounts;
 pub mod bus;
 pub mod error;
+pub mod folder;
 pub mod log;
+mod sqlite;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
