@@ -1,0 +1,51 @@
+//! Idle sockets: what one costs in memory, and how fast they can be opened.
+
+use super::Metrics;
+use super::load::{connect_all, settle};
+use crate::server::{Program, Server};
+use crate::setup::{User, World};
+use crate::{Result, probe};
+use serde::Deserialize;
+use std::rc::Rc;
+use tokio::time::Instant;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Params {
+    sockets: usize,
+    /// People in each conversation.
+    members: usize,
+}
+
+pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> {
+    let world = World::start(program, params.sockets / params.members, params.members, &[]).await?;
+    let people = world.groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
+    drive(&world.server, people).await
+}
+
+pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::limit(folder.path(), "limit-ws").await?;
+    let nobody = Rc::new(User { user_id: "nobody".to_owned(), access_token: "none".to_owned() });
+    drive(&server, vec![nobody; params.sockets]).await
+}
+
+async fn drive(server: &Server, people: Vec<Rc<User>>) -> Result<Metrics> {
+    let count = people.len();
+    probe::require_files(count)?;
+    settle().await;
+    let before = probe::rss_kib(server.pid())?;
+    let cpu = server.cpu_time()?;
+    let began = Instant::now();
+    let readers = connect_all(server.address, people).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let cpu = server.cpu_time()?.saturating_sub(cpu).as_secs_f64();
+    settle().await;
+    let grown = probe::rss_kib(server.pid())? - before;
+    drop(readers);
+    Ok(Metrics::from([
+        ("kib_per_socket", grown / count as f64),
+        ("connects_per_s", count as f64 / seconds),
+        ("cpu_us_per_connect", cpu * 1e6 / count as f64),
+    ]))
+}

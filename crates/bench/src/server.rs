@@ -1,0 +1,160 @@
+//! The processes under test: started fresh, asked to stop, killed when dropped.
+
+use crate::http::{Connection, Request};
+use crate::{Result, probe};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How to run the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    /// Flags of `serve` beyond folder and addresses.
+    pub(crate) args: Vec<String>,
+}
+
+/// A running process that listens on `address`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// Where its output goes.
+    log: PathBuf,
+}
+
+impl Program {
+    /// Starts `serve` on a data folder, without waiting for it. `more` are flags of this start only.
+    pub(crate) fn spawn(&self, data: &Path, more: &[String]) -> Result<Server> {
+        let address = free_address()?;
+        let mut command = Command::new(&self.path);
+        command.arg("serve").arg("--data").arg(data);
+        command.args(["--listen", &address.to_string(), "--ops-listen", &free_address()?.to_string()]);
+        command.args(&self.args).args(more);
+        Server::spawn(command, address, data.with_extension("log"))
+    }
+
+    /// Starts `serve` and waits until it is ready.
+    pub(crate) async fn start(&self, data: &Path, more: &[String]) -> Result<Server> {
+        let mut server = self.spawn(data, more)?;
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
+    /// Runs another subcommand to its end; gives its output. What fails names its arguments.
+    pub(crate) async fn output(&self, args: Vec<String>) -> Result<String> {
+        let mut command = Command::new(&self.path);
+        command.args(&args).stdin(Stdio::null()).stderr(Stdio::inherit());
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        if !output.status.success() {
+            return Err(format!("{} failed: {}", args.join(" "), output.status).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+impl Server {
+    /// Starts one of the limits, which is this program with another subcommand, and waits for its port.
+    pub(crate) async fn limit(folder: &Path, subcommand: &str) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([subcommand, "--listen", &address.to_string()]);
+        let mut server = Self::spawn(command, address, folder.join("limit.log"))?;
+        server.wait_port(Duration::from_millis(2)).await?;
+        Ok(server)
+    }
+
+    fn spawn(mut command: Command, address: SocketAddr, log: PathBuf) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(&log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().map_err(|error| {
+            format!("{} cannot be started: {error}", command.get_program().to_string_lossy())
+        })?;
+        Ok(Self { child, address, log })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        probe::cpu_time(self.pid())
+    }
+
+    /// Waits until the port takes connections, asking at this interval.
+    pub(crate) async fn wait_port(&mut self, interval: Duration) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while tokio::net::TcpStream::connect(self.address).await.is_err() {
+            self.still_there(deadline)?;
+            sleep(interval).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            self.wait_port(Duration::from_millis(5)).await?;
+            let ask = Request { method: "GET", path: "/ready", ..Request::default() };
+            let mut connection = Connection::open(self.address).await?;
+            if matches!(connection.send(ask).await, Ok(answer) if answer.status == 200) {
+                return Ok(());
+            }
+            self.still_there(deadline)?;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn still_there(&mut self, deadline: Instant) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            return Err(format!("the server ended with {status}:\n{}", self.last_words()).into());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the server is not ready in time:\n{}", self.last_words()).into());
+        }
+        Ok(())
+    }
+
+    /// The end of its output, for an error.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
+    }
+
+    /// Stops it as an operator would, so that what it holds back is written.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        let deadline = Instant::now() + STOPPED_WITHIN;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(format!("the server stopped with {status}:\n{}", self.last_words()).into());
+                }
+                None if Instant::now() > deadline => return Err("the server does not stop".into()),
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only for a process that has ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
