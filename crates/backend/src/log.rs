@@ -1,10 +1,9 @@
 //! The event log: topics of partitions, appended to and followed from a position.
 
-mod contract;
+pub mod contract;
 mod embedded;
 
-pub use contract::{Case, Fixture, cases};
-pub use embedded::EmbeddedLog;
+pub use embedded::{Clock, EmbeddedLog, Fatal, Options, Stats};
 
 use crate::Result;
 use async_trait::async_trait;
