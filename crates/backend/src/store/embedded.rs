@@ -1,0 +1,5 @@
+//! The embedded store: one SQLite file.
+
+/// The store of an installation of one process.
+#[derive(Debug)]
+pub struct EmbeddedStore;
