@@ -29,11 +29,20 @@ impl DataFolder {
     /// for whoever started the program. Blocks for some file operations.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        let made = !path.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .map_err(|e| refused(path, "cannot be created", &e))?;
+        if made {
+            // Its files outlast a power cut only if it does.
+            let parent =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|e| refused(path, "cannot be kept", &e))?;
+        }
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)

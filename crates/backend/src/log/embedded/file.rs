@@ -51,6 +51,9 @@ pub(super) fn offset(sql: i64) -> u64 {
 
 /// Opens the file for its one writer, making it if need be.
 pub(super) fn open(path: &Path, options: &Options) -> Result<Opened> {
+    if options.partitions == Some(0) {
+        return Err(Error::new(ErrorKind::Invalid, "a log has at least one partition"));
+    }
     let mut connection = Connection::open(path).map_err(read_error)?;
     set_up(&connection, options).map_err(read_error)?;
     let (partitions, epoch) = tables(&mut connection, options)?;
@@ -81,6 +84,7 @@ pub(super) fn read_error(error: rusqlite::Error) -> Error {
 
 fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // The writer does it itself: SQLite passes over a sync that fails in an automatic checkpoint.
@@ -123,10 +127,10 @@ fn tables(connection: &mut Connection, options: &Options) -> Result<(u32, u32)> 
             (partitions, options.epoch)
         }
     };
-    if let Some(asked) = options.partitions.filter(|asked| *asked != partitions || partitions == 0) {
+    if let Some(asked) = options.partitions.filter(|asked| *asked != partitions) {
         let why = format!(
             "the log was made with {partitions} partitions and cannot change to {asked}: \
-             leave --partitions out or give {partitions}; a new data folder can have another number, at least 1"
+             leave --partitions out or give {partitions}; a new data folder can have another number"
         );
         return Err(Error::new(ErrorKind::Invalid, why));
     }

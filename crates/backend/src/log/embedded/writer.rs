@@ -6,7 +6,7 @@ use super::queue::{Append, Batch, Trim};
 use super::{Options, Shared};
 use crate::folder::DataFolder;
 use crate::{Error, ErrorKind, Result};
-use rusqlite::{Connection, ErrorCode, Statement, params};
+use rusqlite::{Connection, ErrorCode, Statement, ffi, params};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -165,8 +165,8 @@ impl<'c> Writer<'c> {
     fn work(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         let sweep = self.sweep_at().is_some_and(|time| time <= Instant::now());
         let Err(failure) = self.commit(batch, sweep) else { return Ok(()) };
-        let Failure::Refused(why) = &failure else { return Err(failure) };
-        batch.fail(ErrorKind::Unavailable, why);
+        let Failure::Refused(kind, why) = &failure else { return Err(failure) };
+        batch.fail(*kind, why);
         // With a full disk the batch failed and took the sweep with it, which would have made room.
         if let Some(Err(failure)) = sweep.then(|| self.commit(&mut Batch::default(), true)) {
             self.sweep_not_before = Instant::now() + SWEEP_PAUSE;
@@ -330,7 +330,7 @@ impl<'c> Writer<'c> {
         let mode = if size < WAL_LIMIT { "PASSIVE" } else { "TRUNCATE" };
         let done = self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
         match done.map_err(|error| Failure::of(&error)) {
-            Err(Failure::Refused(why)) => {
+            Err(Failure::Refused(_, why)) => {
                 tracing::warn!(why, "the log's write-ahead file could not be copied, it will be tried again");
                 Ok(())
             }
@@ -340,9 +340,10 @@ impl<'c> Writer<'c> {
 }
 
 /// What a failed transaction leaves behind.
+#[derive(Debug)]
 enum Failure {
-    /// Nothing.
-    Refused(String),
+    /// Nothing, or what the next transaction overwrites; the kind says which.
+    Refused(ErrorKind, String),
     /// Nobody knows: after a failed sync the system may have dropped the pages and call the next sync a success.
     Unknown(String),
 }
@@ -351,12 +352,20 @@ impl Failure {
     fn of(error: &rusqlite::Error) -> Self {
         let why = error.to_string();
         match error.sqlite_error_code() {
+            // A full disk too: no room for the index of the write-ahead file, which had the transaction already.
+            Some(ErrorCode::SystemIoFailure) if extended(error) == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+                Self::Refused(ErrorKind::OutcomeUnknown, why)
+            }
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Unknown(why)
             }
-            _ => Self::Refused(why),
+            _ => Self::Refused(ErrorKind::Unavailable, why),
         }
     }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 impl Batch {
@@ -368,5 +377,28 @@ impl Batch {
         for trim in self.trims.drain(..) {
             let _ = trim.answer.send(Err(Error::new(kind, why)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> Failure {
+        Failure::of(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn only_a_disk_that_cannot_be_trusted_ends_the_process() {
+        for code in [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_DIR_FSYNC,
+            ffi::SQLITE_CORRUPT,
+        ] {
+            assert!(matches!(failure(code), Failure::Unknown(_)), "{code}");
+        }
+        assert!(matches!(failure(ffi::SQLITE_FULL), Failure::Refused(ErrorKind::Unavailable, _)));
+        assert!(matches!(failure(ffi::SQLITE_IOERR_SHMSIZE), Failure::Refused(ErrorKind::OutcomeUnknown, _)));
     }
 }
