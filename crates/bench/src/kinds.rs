@@ -73,11 +73,13 @@ impl Kind {
     pub(crate) async fn limit(&self) -> Result<Option<Metrics>> {
         Ok(match self {
             Self::Accept(params) => Some(accept::limit(params).await?),
+            Self::Throughput(params) => Some(throughput::limit(params).await?),
+            Self::Latency(params) => Some(latency::limit(params).await?),
             Self::Fanout(params) => Some(fanout::limit(params).await?),
             Self::Idle(params) => Some(idle::limit(params).await?),
             Self::History(params) => Some(history::limit(params).await?),
             Self::Disk(params) => Some(disk::limit(params).await?),
-            Self::Throughput(_) | Self::Latency(_) | Self::Start(_) | Self::Resume(_) => None,
+            Self::Start(_) | Self::Resume(_) => None,
         })
     }
 }

@@ -51,7 +51,7 @@ enum Command {
         #[arg(long)]
         listen: SocketAddr,
     },
-    /// A bare WebSocket server that copies frames: the limit of `fanout` and `idle`.
+    /// A bare WebSocket server that copies frames: the limit of all that goes over sockets.
     LimitWs {
         #[arg(long)]
         listen: SocketAddr,

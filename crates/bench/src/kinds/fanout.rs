@@ -3,10 +3,9 @@
 use super::Metrics;
 use super::load::{Load, Pressure, Until, Window};
 use crate::server::{Program, Server};
-use crate::setup::{Group, User, World};
-use crate::{Result, probe};
+use crate::setup::{Group, World};
+use crate::{Result, limits, probe};
 use serde::Deserialize;
-use std::rc::Rc;
 use std::time::Duration;
 
 #[derive(Debug, Deserialize)]
@@ -27,9 +26,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
 pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
     let folder = tempfile::tempdir()?;
     let server = Server::limit(folder.path(), "limit-ws").await?;
-    let nobody = Rc::new(User { user_id: "nobody".to_owned(), access_token: "none".to_owned() });
-    let group = Group { conversation_id: "g:limit".to_owned(), members: vec![nobody; params.sockets] };
-    drive(params, &server, &[group]).await
+    drive(params, &server, &limits::ws::groups(1, params.sockets)).await
 }
 
 async fn drive(params: &Params, server: &Server, groups: &[Group]) -> Result<Metrics> {

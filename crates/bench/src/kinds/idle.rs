@@ -3,8 +3,8 @@
 use super::Metrics;
 use super::load::{connect_all, settle};
 use crate::server::{Program, Server};
-use crate::setup::{User, World};
-use crate::{Result, probe};
+use crate::setup::{Group, User, World};
+use crate::{Result, limits, probe};
 use serde::Deserialize;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -19,18 +19,17 @@ pub(crate) struct Params {
 
 pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> {
     let world = World::start(program, params.sockets / params.members, params.members, &[]).await?;
-    let people = world.groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
-    drive(&world.server, people).await
+    drive(&world.server, &world.groups).await
 }
 
 pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
     let folder = tempfile::tempdir()?;
     let server = Server::limit(folder.path(), "limit-ws").await?;
-    let nobody = Rc::new(User { user_id: "nobody".to_owned(), access_token: "none".to_owned() });
-    drive(&server, vec![nobody; params.sockets]).await
+    drive(&server, &limits::ws::groups(params.sockets / params.members, params.members)).await
 }
 
-async fn drive(server: &Server, people: Vec<Rc<User>>) -> Result<Metrics> {
+async fn drive(server: &Server, groups: &[Group]) -> Result<Metrics> {
+    let people: Vec<Rc<User>> = groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
     let count = people.len();
     probe::require_files(count)?;
     settle().await;

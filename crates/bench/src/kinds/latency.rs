@@ -4,11 +4,11 @@
 use super::Metrics;
 use super::load::{CONTENT_BYTES, connect_all};
 use crate::frame::{self, Opcode};
-use crate::server::Program;
-use crate::setup::World;
+use crate::server::{Program, Server};
+use crate::setup::{Group, World};
 use crate::stats::Latencies;
 use crate::ws::{Reader, Writer};
-use crate::{Fault, Result, probe};
+use crate::{Fault, Result, limits, probe};
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -55,13 +55,22 @@ impl Schedule {
 }
 
 pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> {
-    let sockets = params.groups * params.members;
-    probe::require_files(sockets)?;
     let world = World::start(program, params.groups, params.members, &[]).await?;
-    let people = world.groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
-    let readers = connect_all(world.server.address, people).await?;
-    let conversations =
-        world.groups.iter().flat_map(|group| group.members.iter().map(|_| &group.conversation_id));
+    drive(params, &world.server, &world.groups).await
+}
+
+/// The same frames with nothing stored.
+pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::limit(folder.path(), "limit-ws").await?;
+    drive(params, &server, &limits::ws::groups(params.groups, params.members)).await
+}
+
+async fn drive(params: &Params, server: &Server, groups: &[Group]) -> Result<Metrics> {
+    probe::require_files(params.groups * params.members)?;
+    let people = groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
+    let readers = connect_all(server.address, people).await?;
+    let conversations = groups.iter().flat_map(|group| group.members.iter().map(|_| &group.conversation_id));
     // Neighbours in the schedule belong to different groups.
     let mut seats: Vec<(Writer, String)> = readers
         .iter()
@@ -85,7 +94,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
     for reader in readers {
         members.spawn_local(receive(reader, Rc::clone(&schedule)));
     }
-    let cpu = world.server.cpu_time()?;
+    let cpu = server.cpu_time()?;
     let own_cpu = probe::cpu_time(std::process::id())?;
     let began = Instant::now();
     let expected = (schedule.total - schedule.warm_up) as usize * params.members;
@@ -106,7 +115,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
         Some(ended) = members.join_next() => return Err(format!("a member stopped: {:?}", ended?.err()).into()),
     }
     let seconds = began.elapsed().as_secs_f64();
-    let cpu = world.server.cpu_time()?.saturating_sub(cpu).as_secs_f64();
+    let cpu = server.cpu_time()?.saturating_sub(cpu).as_secs_f64();
     let own_cpu = probe::cpu_time(std::process::id())?.saturating_sub(own_cpu).as_secs_f64();
     let (mut latencies, mut lateness) = (schedule.latencies.borrow_mut(), schedule.lateness.borrow_mut());
     Ok(Metrics::from([
