@@ -76,12 +76,13 @@ impl Fixture for Embedded {
 type Run = fn() -> Result<(), Failed>;
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {
-    let all: [(&str, Run); 5] = [
+    let all: [(&str, Run); 6] = [
         ("another_number_of_partitions_is_refused", another_number_of_partitions_is_refused),
         ("a_full_disk_is_refused_and_recovers", a_full_disk_is_refused_and_recovers),
         ("closing_writes_what_waits", closing_writes_what_waits),
         ("a_closed_log_says_so", a_closed_log_says_so),
         ("trimmed_space_is_used_again", trimmed_space_is_used_again),
+        ("trimmed_space_is_given_back", trimmed_space_is_given_back),
     ];
     all.into_iter().map(|(name, run)| Trial::test(format!("embedded::{name}"), run))
 }
@@ -187,4 +188,25 @@ fn trimmed_space_is_used_again() -> Result<(), Failed> {
     let size = std::fs::metadata(dir.path().join("log.db"))?.len();
     assert!(size < 6 << 20, "the file has grown to {size} bytes");
     Ok(())
+}
+
+fn trimmed_space_is_given_back() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let log = EmbeddedLog::open(&DataFolder::open(dir.path())?, Options::default())?;
+    let size = || std::fs::metadata(dir.path().join("log.db")).map(|file| file.len());
+    runtime()?.block_on(async {
+        for _ in 0..50 {
+            let records = (0..10).map(|_| (0, Bytes::from(vec![7; 100_000]))).collect();
+            log.append(Topic::Events, records).await?;
+        }
+        let full = size()?;
+        assert!(full > 30 << 20, "50 MB were written, the file has {full} bytes");
+        log.trim(Topic::Events, 0, u64::MAX).await?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while size()? > full / 2 {
+            assert!(Instant::now() < deadline, "the file had {full} bytes and has {} now", size()?);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok::<_, Failed>(())
+    })
 }

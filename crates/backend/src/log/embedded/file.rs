@@ -85,6 +85,10 @@ pub(super) fn read_error(error: rusqlite::Error) -> Error {
 fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Of a new file only. Costs 0.1 to 0.3 µs of CPU a record; without it the file never gives back what is trimmed.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    // 300 bytes a record, 500 a commit, two cores: 490,000 records/s against 288,000 with a rollback journal, and
+    // readers need not wait. On busy cores 252,000 to 292,000 against 63,000 to 72,000.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // The writer does it itself: SQLite passes over a sync that fails in an automatic checkpoint.

@@ -18,6 +18,10 @@ use tokio::sync::watch;
 const SWEEP_RECORDS: usize = 1_000;
 const SWEEP_PER_APPEND: usize = 2;
 
+/// Free pages are kept for the next records up to this many or a half of the file, and given back in steps.
+const FREE_PAGES: i64 = 1_024;
+const SHRINK_PAGES: usize = 256;
+
 /// How long deleting pauses after the disk was full.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,6 +87,8 @@ struct Writer<'c> {
     /// Written to the write-ahead file since it was last copied, about.
     wal_written: usize,
     sweep_not_before: Instant,
+    /// Sweeping may have left more free pages than are worth keeping.
+    shrinkable: bool,
 }
 
 /// A partition as the writer sees it.
@@ -141,6 +147,7 @@ impl<'c> Writer<'c> {
             touched: Vec::new(),
             wal_written: 0,
             sweep_not_before: Instant::now(),
+            shrinkable: true,
         })
     }
 
@@ -159,7 +166,8 @@ impl<'c> Writer<'c> {
 
     /// When there is something to sweep, the time from which it may be.
     fn sweep_at(&self) -> Option<Instant> {
-        if self.slots.iter().all(|slot| slot.swept) { None } else { Some(self.sweep_not_before) }
+        let sweep = self.shrinkable || self.slots.iter().any(|slot| !slot.swept);
+        sweep.then_some(self.sweep_not_before)
     }
 
     fn work(&mut self, batch: &mut Batch) -> Result<(), Failure> {
@@ -257,9 +265,10 @@ impl<'c> Writer<'c> {
     }
 
     /// Deletes some of what lies before a start that was published: a reader that misses them finds that the
-    /// start has moved. Freed pages are used again by the next records; the file does not shrink.
+    /// start has moved. When there is nothing more to delete, gives back some of the space.
     fn sweep(&mut self, appended: usize) -> rusqlite::Result<Option<usize>> {
         let Some((index, slot)) = self.slots.iter().enumerate().find(|(_, slot)| !slot.swept) else {
+            self.shrink()?;
             return Ok(None);
         };
         let table = file::table(slot.topic, slot.partition);
@@ -274,9 +283,26 @@ impl<'c> Writer<'c> {
         Ok((deleted < some).then_some(index))
     }
 
+    fn shrink(&mut self) -> rusqlite::Result<()> {
+        let count = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let free = count("freelist_count")?;
+        self.shrinkable = free > FREE_PAGES.max(count("page_count")? / 2);
+        if self.shrinkable {
+            let mut vacuum =
+                self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({SHRINK_PAGES})"))?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+            self.wal_written += SHRINK_PAGES * PAGE;
+            // A file that cannot give anything back is not asked for ever.
+            self.shrinkable = count("freelist_count")? < free;
+        }
+        Ok(())
+    }
+
     fn publish(&mut self, batch: &mut Batch, offsets: Vec<Vec<u64>>, swept: Option<usize>) {
         if let Some(index) = swept {
             self.slots[index].swept = true;
+            self.shrinkable = true;
         }
         for index in self.touched.drain(..) {
             let slot = &mut self.slots[index];
