@@ -2,9 +2,15 @@
 //!
 //! Roles meet only in the engines. A use-case never sees a type of a transport, a gateway never sees an engine.
 
+pub mod account;
 pub mod clock;
 pub mod engines;
 pub mod error;
 pub mod events;
+pub mod listen;
+pub mod shutdown;
+pub mod router;
+pub mod health;
+pub mod secret;
 
 pub use error::{Failure, Result};

@@ -13,6 +13,9 @@ pub struct RegisterRequest {
     pub email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// Where registration is by invitation: the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 /// `POST /auth/token`: one of `username` and `email`.
