@@ -131,3 +131,29 @@ fn not_trimmed(from: u64, start: u64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn who_is_behind_the_tail_is_sent_to_the_file_and_nobody_else() {
+        let partition = Partition::new(Bounds { start: 0, end: 0 }, 10 * (RECORD_OVERHEAD + 100));
+        let mut records =
+            (0..30).map(|offset| Record { offset, payload: Bytes::from(vec![7; 100]) }).collect::<Vec<_>>();
+        partition.publish(&mut records);
+        for from in 0..=30 {
+            match partition.position(from).unwrap() {
+                Position::Behind(before) => assert!(from < 20 && before == 20, "{from}"),
+                Position::Records(records) => {
+                    assert!(records.iter().map(|record| record.offset).eq(from..30) && from >= 20, "{from}");
+                }
+                Position::AtEnd => assert_eq!(from, 30),
+            }
+        }
+        partition.trimmed(25);
+        assert_eq!(partition.position(24).err().map(|error| error.kind), Some(ErrorKind::Trimmed));
+        assert!(matches!(partition.position(25).unwrap(), Position::Records(records) if records.len() == 5));
+    }
+}
