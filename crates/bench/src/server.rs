@@ -47,13 +47,15 @@ impl Program {
         Ok(server)
     }
 
-    /// Runs another subcommand to its end; gives its output. What fails names its arguments.
+    /// Runs another subcommand to its end; gives its output. What fails names the subcommand.
     pub(crate) async fn output(&self, args: Vec<String>) -> Result<String> {
         let mut command = Command::new(&self.path);
         command.args(&args).stdin(Stdio::null()).stderr(Stdio::inherit());
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let output = tokio::task::spawn_blocking(move || command.output()).await?;
+        let output = output.map_err(|error| format!("the server cannot be started: {error}"))?;
         if !output.status.success() {
-            return Err(format!("{} failed: {}", args.join(" "), output.status).into());
+            let name = args.get(..2).unwrap_or(&args).join(" ");
+            return Err(format!("{name} failed: {}", output.status).into());
         }
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -73,9 +75,7 @@ impl Server {
     fn spawn(mut command: Command, address: SocketAddr, log: PathBuf) -> Result<Self> {
         let file = File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().map_err(|error| {
-            format!("{} cannot be started: {error}", command.get_program().to_string_lossy())
-        })?;
+        let child = command.spawn().map_err(|error| format!("the server cannot be started: {error}"))?;
         Ok(Self { child, address, log })
     }
 

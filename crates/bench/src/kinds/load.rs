@@ -193,7 +193,7 @@ impl Load {
         let deadline = Instant::now() + DRAINED_WITHIN;
         let tally = Rc::clone(&self.tally);
         let owed = || tally.sent.get().saturating_sub(tally.completed.get() + tally.refused.get());
-        while owed() > 0 && Instant::now() < deadline {
+        while owed() > 0 && tally.wrong.get() == 0 && Instant::now() < deadline {
             self.run_for(Duration::from_millis(20)).await?;
         }
         if owed() > 0 || tally.wrong.get() > 0 || tally.refused.get() > 0 {
@@ -397,4 +397,69 @@ impl Window {
 /// A pause for what settles by itself, such as memory after a start.
 pub(crate) async fn settle() {
     sleep(Duration::from_secs(1)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::LocalSet;
+
+    /// A server for one member that answers sends with these `seq`s, one each.
+    async fn scripted(mut stream: TcpStream, seqs: &[u64], text: &str) {
+        let mut buffer = vec![0; 4096];
+        let _request = stream.read(&mut buffer).await.unwrap();
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.unwrap();
+        stream.write_all(b"\x81\x0f{\"type\":\"live\"}").await.unwrap();
+        for seq in seqs {
+            let _send = stream.read(&mut buffer).await.unwrap();
+            let event = serde_json::to_vec(&serde_json::json!({
+                "type": "NEW_MESSAGE", "conversation_id": "g:1", "seq": seq, "timestamp": 1, "actor_id": "me",
+                "message_id": "m", "sender_id": "me", "recipient_id": null, "kind": "text", "content": text,
+            }));
+            let event = event.unwrap();
+            stream.write_all(&[0x81, 126]).await.unwrap();
+            stream.write_all(&(event.len() as u16).to_be_bytes()).await.unwrap();
+            stream.write_all(&event).await.unwrap();
+        }
+        // Open until the client goes away.
+        let _ = stream.read(&mut buffer).await;
+    }
+
+    async fn run_against(seqs: &'static [u64], text: String) -> Result<()> {
+        LocalSet::new()
+            .run_until(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                let address = listener.local_addr()?;
+                tokio::task::spawn_local(async move {
+                    scripted(listener.accept().await.unwrap().0, seqs, &text).await;
+                });
+                let me = User { user_id: "me".to_owned(), access_token: "t".to_owned() };
+                let group = Group { conversation_id: "g:1".to_owned(), members: vec![Rc::new(me)] };
+                let at_most = seqs.len() as u64;
+                let pressure =
+                    Pressure { senders: 1, outstanding: 1, until: Until::Event, verify: true, at_most };
+                let mut load = Load::start(address, &[group], pressure).await?;
+                while load.tally.deliveries.get() < at_most {
+                    load.run_for(Duration::from_millis(1)).await?;
+                }
+                load.finish().await
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_run_in_order_counts() {
+        run_against(&[2, 3, 4], content()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_double_a_hole_and_another_text_spoil_the_run() {
+        for seqs in [&[2, 3, 3], &[2, 4, 5], &[3, 2, 4]] {
+            let error = run_against(seqs, content()).await.unwrap_err().to_string();
+            assert!(error.contains("wrong"), "{seqs:?}: {error}");
+        }
+        assert!(run_against(&[2, 3], "other".to_owned()).await.is_err());
+    }
 }
