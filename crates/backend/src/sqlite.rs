@@ -19,7 +19,7 @@ const READERS: usize = 4;
 /// How many reads may wait.
 const READ_QUEUE: usize = 1024;
 /// How long another process (a backup, the admin tool) may hold the file.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// A file in WAL mode whose every commit is synced.
 pub(crate) struct Database {
@@ -43,13 +43,7 @@ impl Database {
             .name("accounts-writer".into())
             .spawn(move || write_all(&mut connection, &queue))
             .map_err(|e| Error::new(ErrorKind::Unavailable, e))?;
-        let readers = Arc::new(Readers {
-            path: path.to_owned(),
-            idle: Mutex::new(Vec::new()),
-            turns: Semaphore::new(READERS),
-            places: Arc::new(Semaphore::new(READERS + READ_QUEUE)),
-        });
-        Ok(Self { writes: Some(writes), writer: Some(writer), readers })
+        Ok(Self { writes: Some(writes), writer: Some(writer), readers: Readers::new(path) })
     }
 
     /// Runs `work` in a transaction of its own, answered once it is on disk. An `Err` undoes it.
@@ -80,7 +74,46 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
+        self.readers.read(work).await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        drop(self.writes.take());
+        if let Some(writer) = self.writer.take() {
+            // What was queued is written before the file is closed; a panic there has been reported already.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// A few connections that cannot write, each used on one blocking thread at a time.
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    turns: Semaphore,
+    places: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// Readers of a file that exists.
+    pub(crate) fn new(path: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            turns: Semaphore::new(READERS),
+            places: Arc::new(Semaphore::new(READERS + READ_QUEUE)),
+        })
+    }
+
+    /// Runs `work` off the async threads, on one snapshot.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let readers = Arc::clone(self);
         let place = Arc::clone(&readers.places)
             .try_acquire_owned()
             .map_err(|_| Error::new(ErrorKind::Overloaded, "too many reads are waiting"))?;
@@ -95,26 +128,13 @@ impl Database {
         .await
         .unwrap_or_else(|e| Err(Error::new(ErrorKind::Unavailable, e)))
     }
-}
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        drop(self.writes.take());
-        if let Some(writer) = self.writer.take() {
-            // What was queued is written before the file is closed; a panic there has been reported already.
-            let _ = writer.join();
-        }
+    /// Reads no more, and closes what nobody uses.
+    pub(crate) fn close(&self) {
+        self.turns.close();
+        self.idle.lock().clear();
     }
-}
 
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    turns: Semaphore,
-    places: Arc<Semaphore>,
-}
-
-impl Readers {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().pop();
         let connection = match idle {
@@ -125,7 +145,10 @@ impl Readers {
             let snapshot = connection.unchecked_transaction().map_err(failed)?;
             work(&snapshot)
         };
-        self.idle.lock().push(connection);
+        let mut idle = self.idle.lock();
+        if !self.turns.is_closed() {
+            idle.push(connection);
+        }
         result
     }
 
@@ -256,8 +279,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// `migrations[n]` brings a schema of version n to n + 1; the version stands in the file's header.
-fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+/// Brings a schema of version n to n + 1 with `migrations[n]`; the version stands in the file's header.
+pub(crate) fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<()> {
     let batch =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
     let version: u32 =
@@ -280,7 +303,8 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     batch.commit().map_err(failed)
 }
 
-fn opening(path: &Path, error: &rusqlite::Error) -> Error {
+/// Why a file cannot be opened.
+pub(crate) fn opening(path: &Path, error: &rusqlite::Error) -> Error {
     Error::new(kind_of(error), format!("{}: {error}", path.display()))
 }
 

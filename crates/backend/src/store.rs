@@ -3,11 +3,10 @@
 //! A projection: every row is a pure function of facts ([`chat4all_model::rows`]), written blindly by whoever
 //! projects, and nothing is read beyond the progress written with it.
 
-mod contract;
+pub mod contract;
 mod embedded;
 
-pub use contract::{Case, Fixture, cases};
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, Options, Stats};
 
 use crate::Result;
 use async_trait::async_trait;
@@ -19,6 +18,11 @@ use chat4all_model::record::Dead;
 use chat4all_model::rows::Position;
 use chat4all_model::state::{Key, Known, Value};
 use std::sync::Arc;
+
+/// How many terms of a partition are kept.
+pub const MAX_TERMS: usize = 100;
+/// How many mentions of a member in a conversation are given.
+pub const MAX_MENTIONS: usize = 1_000;
 
 /// A run of records of one partition of `events`, to be projected together.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +86,7 @@ pub struct Own {
     pub markers: Markers,
     /// Its settings.
     pub settings: Settings,
-    /// `seq` of mentions past the read marker, of itself and of all, at most 1,000 of them, rising.
+    /// `seq` of mentions past the read marker, of itself and of all, the first [`MAX_MENTIONS`], rising.
     pub mentions: Vec<u64>,
 }
 
@@ -117,6 +121,9 @@ pub enum Slice {
     Up(u64),
 }
 
+/// `(seq, user, emoji, since)`
+pub type Reaction = (u64, UserId, Arc<str>, u64);
+
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -141,7 +148,8 @@ pub struct ReaderName(pub &'static str);
 /// snapshots, in the order rows, heads, progress; a read within one method of an SQL engine is of one moment.
 ///
 /// # Idempotence
-/// Projecting the same records again, late, or from two processes at once leaves the same bytes: of two writes of
+/// Records are first projected in the order of their partition. Projecting them again, late, or from two processes
+/// at once leaves the same bytes: of two writes of
 /// one row the higher position wins, markers only rise, progress only moves forward, what was blanked stays blank.
 ///
 /// # Durability
@@ -149,7 +157,7 @@ pub struct ReaderName(pub &'static str);
 /// rows and progress are then of one moment, and the log still has the rest.
 ///
 /// # Limits
-/// A list is never longer than its `limit`. A failed call changed nothing or all (`OutcomeUnknown`: repeat it).
+/// A list is never longer than its `limit` but for what [`own_changes`](Self::own_changes) says. A failed call changed nothing or all (`OutcomeUnknown`: repeat it).
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes what a run of records amounts to, and the progress after it.
@@ -161,7 +169,7 @@ pub trait Store: Send + Sync + 'static {
     /// How far, as a power cut would leave it: the log may be trimmed behind this.
     async fn synced_progress(&self, partition: u32) -> Result<Progress>;
 
-    /// Offsets of the last 100 terms of a partition, rising.
+    /// Offsets of the last [`MAX_TERMS`] terms of a partition, rising.
     async fn terms(&self, partition: u32) -> Result<Vec<u64>>;
 
     /// The values of these keys, in their order.
@@ -219,7 +227,9 @@ pub trait Store: Send + Sync + 'static {
     /// What a user has of its own in conversations, in the order asked.
     async fn own(&self, user: &UserId, conversations: Vec<ConversationId>) -> Result<Vec<Own>>;
 
-    /// A user's own markers and settings that changed after `from` up to `to` in one partition, rising, at most `limit`.
+    /// A user's own markers and settings that changed after `from` up to `to` in one partition, rising, at most
+    /// `limit`. What stands at one position is never parted, so that the next page can begin after the last one's:
+    /// the last position is left out instead, or given whole if it is the only one.
     async fn own_changes(
         &self,
         user: &UserId,
@@ -229,7 +239,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<OwnChange>>;
 
-    /// A user's refused commands after `from` up to `to` in one partition, rising, at most `limit`.
+    /// A user's refused commands after `from` up to `to` in one partition, rising, at most `limit`, positions never
+    /// parted.
     async fn rejections(
         &self,
         user: &UserId,
@@ -250,14 +261,14 @@ pub trait Store: Send + Sync + 'static {
         to: u64,
     ) -> Result<Vec<(UserId, Marker, u64, u64)>>;
 
-    /// Who reacts to the messages at these `seq`s: `(seq, user, emoji, since)`, of one user if given, at most `limit`.
+    /// Who reacts to the messages at these `seq`s, of one user if given, at most `limit`.
     async fn reactions(
         &self,
         conversation: &ConversationId,
         seqs: Vec<u64>,
         user: Option<&UserId>,
         limit: usize,
-    ) -> Result<Vec<(u64, UserId, Arc<str>, u64)>>;
+    ) -> Result<Vec<Reaction>>;
 
     /// Dead letters after an id, oldest first.
     async fn dead_letters(&self, after: Option<String>, limit: usize) -> Result<Vec<DeadLetter>>;

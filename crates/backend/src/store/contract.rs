@@ -1,12 +1,47 @@
-//! The contract of the store, as cases that every engine passes.
+//! The contract of the store as a table of cases that every engine passes.
 
-/// A case.
+use super::Store;
+use crate::Result;
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// One sentence of the contract, tried.
 #[derive(Debug, Clone, Copy)]
-pub struct Case;
-/// What an engine gives the cases.
-pub trait Fixture {}
-/// All cases.
+pub struct Case {
+    /// What should hold, as a name of a test.
+    pub name: &'static str,
+    /// What the fixture must be able to do; without it the case does not concern the engine.
+    pub needs: &'static [Capability],
+    /// Tries it on a fresh store.
+    pub run: for<'a> fn(&'a dyn Fixture) -> BoxFuture<'a, Outcome>,
+}
+
+/// What a case found.
+pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// What not every fixture can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// [`Fixture::reopen`].
+    Reopen,
+}
+
+/// Makes the store that a case is tried on: its own, empty.
+#[async_trait]
+pub trait Fixture: Send + Sync {
+    /// Whether the methods below that not every fixture has work.
+    fn can(&self, capability: Capability) -> bool;
+
+    /// Makes the store. Called first, and once.
+    async fn open(&self) -> Result<Arc<dyn Store>>;
+
+    /// Ends the engine and starts it on what it kept. Earlier stores do not work any more.
+    async fn reopen(&self) -> Result<Arc<dyn Store>>;
+}
+
+/// The contract of [`Store`].
 #[must_use]
-pub fn cases() -> &'static [Case] {
-    &[]
+pub fn cases() -> Vec<Case> {
+    Vec::new()
 }
