@@ -1,11 +1,14 @@
 mod feed;
 mod frames;
 mod outbox;
+mod sender;
 mod socket;
 mod task;
 
+pub use sender::LiveSender;
+
 use crate::{Backoff, Client, ClientError};
-use chat4all_model::api::{ClientFrame, Event, SendMessage, Snapshot};
+use chat4all_model::api::{ClientFrame, Event, Snapshot};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -61,6 +64,7 @@ impl Default for LiveOptions {
 }
 
 /// What a live connection tells.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events: a box would be an allocation for each")]
 #[derive(Debug)]
 pub enum Update {
     /// A connection is made; what was missed follows.
@@ -142,15 +146,6 @@ pub struct Live {
     task: JoinHandle<()>,
 }
 
-/// Sends over a [`Live`]; cloned freely.
-#[derive(Debug, Clone)]
-pub struct LiveSender {
-    /// To the connection's task, which takes no more than its outbox holds.
-    commands: mpsc::Sender<Command>,
-    /// To the connection's task: break the connection, and stay away for so long.
-    cuts: mpsc::Sender<Duration>,
-}
-
 /// The newest cursor the caller has taken. Written by `next`, read by the task that acknowledges it.
 type SharedCursor = Arc<Mutex<Option<String>>>;
 
@@ -166,7 +161,7 @@ enum Command {
     /// Sent until answered.
     Lasting {
         client_id: String,
-        frame: ClientFrame,
+        frame: Box<ClientFrame>,
     },
     Read {
         conversation_id: String,
@@ -188,7 +183,7 @@ impl Client {
             Start::Snapshot | Start::Now => SharedCursor::default(),
         };
         let run = task::Task::new(self.clone(), options, updates_in, commands_out, cuts_out, cursor.clone());
-        Live { updates, sender: LiveSender { commands, cuts }, cursor, task: tokio::spawn(run.run()) }
+        Live { updates, sender: LiveSender::new(commands, cuts), cursor, task: tokio::spawn(run.run()) }
     }
 }
 
@@ -231,118 +226,4 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-impl LiveSender {
-    /// Sends a message and gives its `client_id` (made here if it has none). Waits only while the outbox is full.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`] once the connection has ended for good.
-    pub async fn send(&self, message: SendMessage) -> Result<String, ClientError> {
-        let (client_id, frame) = sending(message);
-        self.lasting(client_id, frame).await
-    }
-
-    /// As [`send`](Self::send), but does not wait.
-    ///
-    /// # Errors
-    /// [`ClientError::OutboxFull`], or [`ClientError::Ended`].
-    pub fn try_send(&self, message: SendMessage) -> Result<String, ClientError> {
-        let (client_id, frame) = sending(message);
-        self.commands.try_send(Command::Lasting { client_id: client_id.clone(), frame }).map_err(
-            |error| match error {
-                mpsc::error::TrySendError::Full(_) => ClientError::OutboxFull,
-                mpsc::error::TrySendError::Closed(_) => ClientError::Ended,
-            },
-        )?;
-        Ok(client_id)
-    }
-
-    /// Changes the text of one's own message; answered as a send is.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`]
-    pub async fn edit(&self, message_id: &str, content: &str) -> Result<String, ClientError> {
-        let client_id = crate::http::fresh_key();
-        let frame = ClientFrame::Edit {
-            id: Some(client_id.clone()),
-            client_id: Some(client_id.clone()),
-            message_id: message_id.into(),
-            content: content.into(),
-        };
-        self.lasting(client_id, frame).await
-    }
-
-    /// Deletes a message for everybody; answered as a send is.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`]
-    pub async fn delete(&self, message_id: &str) -> Result<String, ClientError> {
-        let client_id = crate::http::fresh_key();
-        let frame = ClientFrame::Delete {
-            id: Some(client_id.clone()),
-            client_id: Some(client_id.clone()),
-            message_id: message_id.into(),
-        };
-        self.lasting(client_id, frame).await
-    }
-
-    /// Reacts to a message; answered as a send is.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`]
-    pub async fn react(&self, message_id: &str, emoji: &str) -> Result<String, ClientError> {
-        self.reaction(message_id, emoji, false).await
-    }
-
-    /// Takes a reaction back; answered as a send is.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`]
-    pub async fn unreact(&self, message_id: &str, emoji: &str) -> Result<String, ClientError> {
-        self.reaction(message_id, emoji, true).await
-    }
-
-    async fn reaction(&self, message_id: &str, emoji: &str, remove: bool) -> Result<String, ClientError> {
-        let client_id = crate::http::fresh_key();
-        let frame = ClientFrame::React {
-            id: Some(client_id.clone()),
-            client_id: Some(client_id.clone()),
-            message_id: message_id.into(),
-            emoji: emoji.into(),
-            remove,
-        };
-        self.lasting(client_id, frame).await
-    }
-
-    /// The caller has read everything up to `seq`. Sent until the server has it; not answered.
-    ///
-    /// # Errors
-    /// [`ClientError::Ended`]
-    pub async fn read(&self, conversation_id: &str, seq: u64) -> Result<(), ClientError> {
-        let command = Command::Read { conversation_id: conversation_id.into(), seq };
-        self.commands.send(command).await.map_err(|_| ClientError::Ended)
-    }
-
-    /// Breaks the connection as a network would, without a word to the server. It reconnects by itself.
-    pub fn cut(&self) {
-        self.cut_for(Duration::ZERO);
-    }
-
-    /// Breaks the connection and stays away for so long; without one, delays the next.
-    pub fn cut_for(&self, away: Duration) {
-        // Full: as many cuts are still to come, one more would change nothing.
-        let _ = self.cuts.try_send(away);
-    }
-
-    async fn lasting(&self, client_id: String, frame: ClientFrame) -> Result<String, ClientError> {
-        let command = Command::Lasting { client_id: client_id.clone(), frame };
-        self.commands.send(command).await.map_err(|_| ClientError::Ended)?;
-        Ok(client_id)
-    }
-}
-
-fn sending(mut message: SendMessage) -> (String, ClientFrame) {
-    let client_id = message.client_id.get_or_insert_with(crate::http::fresh_key).clone();
-    (client_id.clone(), ClientFrame::Send { id: Some(client_id), message })
 }

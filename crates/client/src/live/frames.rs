@@ -3,6 +3,7 @@ use serde::Deserialize;
 use std::borrow::Cow;
 
 /// A frame from the server.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and none is kept")]
 #[derive(Debug, PartialEq)]
 pub(super) enum Frame {
     Control(Control),

@@ -439,7 +439,7 @@ impl Task {
 
 fn accept(outbox: &mut Outbox, command: Command) {
     match command {
-        Command::Lasting { client_id, frame } => outbox.push(client_id, frame),
+        Command::Lasting { client_id, frame } => outbox.push(client_id, *frame),
         Command::Read { conversation_id, seq } => outbox.read(conversation_id, seq),
     }
 }
