@@ -10,6 +10,7 @@ pub(crate) mod gateway;
 pub(crate) mod log;
 pub(crate) mod router;
 pub(crate) mod rules;
+mod schedules;
 pub(crate) mod sim;
 pub(crate) mod store;
 pub(crate) mod submit;
