@@ -152,6 +152,12 @@ impl ConversationId {
         Self::parse(&format!("c:{account}:{address}"))
     }
 
+    /// Whose name for a group it is, if a creator chose it.
+    #[must_use]
+    pub fn chosen_by(&self) -> Option<&str> {
+        self.0.strip_prefix("g:")?.split_once(':').map(|(creator, _)| creator)
+    }
+
     /// What the id says of the conversation.
     #[must_use]
     pub fn kind(&self) -> ConversationKind {

@@ -15,10 +15,20 @@ impl<S: State> Scene<'_, S> {
         history: History,
     ) -> Result<Vec<Fact>, No> {
         match (&self.head, self.command.conversation.kind()) {
+            // Nobody takes a name under somebody else's, nor learns whether it is taken.
+            (_, ConversationKind::Group)
+                if self
+                    .command
+                    .conversation
+                    .chosen_by()
+                    .is_some_and(|by| by != self.command.actor.as_str()) =>
+            {
+                Err(No::Rule(Code::NotFound))
+            }
             (None, ConversationKind::Group) => {
                 Ok(vec![self.created(name.cloned(), members.iter().cloned(), history, Role::Member)?])
             }
-            // A group's id is its creator's; somebody else's has the form only by a forged command.
+            (Some(_), ConversationKind::Group) if self.me.is_none() => Err(No::Rule(Code::NotFound)),
             (Some(_), ConversationKind::Group) => Err(No::Rule(Code::Conflict)),
             (_, _) => match self.birth()? {
                 Some(fact) => Ok(vec![fact]),

@@ -84,13 +84,18 @@ fn fold(world: &World, partition: usize, truth: &mut Truth) -> Result<(), String
             }
         }
         if want != record {
-            return Err(format!("P3 not what the true state gives: @{offset} of p{partition} {record:?}, but {want:?}"));
+            return Err(format!(
+                "P3 not what the true state gives: @{offset} of p{partition} {record:?}, but {want:?}"
+            ));
         }
         take(world, truth, partition, offset, &record)?;
     }
     for (input, next) in next.into_iter().enumerate() {
         if let Some((at, payload)) = world.inputs[partition][input].at_or_after(next) {
-            return Err(format!("P1 never decided: {input}.{at} of p{partition} {:?}", decode_command(payload)));
+            return Err(format!(
+                "P1 never decided: {input}.{at} of p{partition} {:?}",
+                decode_command(payload)
+            ));
         }
     }
     Ok(())
@@ -129,14 +134,27 @@ fn seen_only(truth: &Truth, run: &[Fact], command: &Command, facts: &[Fact]) -> 
     Ok(())
 }
 
-fn take(world: &World, truth: &mut Truth, partition: usize, offset: u64, record: &Facts) -> Result<(), String> {
+fn take(
+    world: &World,
+    truth: &mut Truth,
+    partition: usize,
+    offset: u64,
+    record: &Facts,
+) -> Result<(), String> {
     for (index, fact) in record.facts.iter().enumerate() {
         let events = truth.events.entry(fact.conversation.clone()).or_default();
         if let Some(head) = &fact.head {
-            let messages = events.iter().filter(|(_, f)| matches!(f.what, What::Message { .. })).count() as u64
+            let messages = events.iter().filter(|(_, f)| matches!(f.what, What::Message { .. })).count()
+                as u64
                 + u64::from(matches!(fact.what, What::Message { .. }));
             if head.seq != events.len() as u64 + 1 || head.n != messages {
-                return Err(format!("P3 not dense: {} {}:{} n {}", kind(fact), fact.conversation, head.seq, head.n));
+                return Err(format!(
+                    "P3 not dense: {} {}:{} n {}",
+                    kind(fact),
+                    fact.conversation,
+                    head.seq,
+                    head.n
+                ));
             }
             events.push((offset, fact.clone()));
         }
@@ -199,7 +217,9 @@ fn given(world: &World, truth: &Truth, c: &ConversationId) -> Result<(), String>
             _ => {}
         }
         let deleted = events.iter().find_map(|(at, later)| match &later.what {
-            What::Deleted { target, state } if target.at.seq == seq || state.edits.contains(&seq) => Some(*at),
+            What::Deleted { target, state } if target.at.seq == seq || state.edits.contains(&seq) => {
+                Some(*at)
+            }
             _ => None,
         });
         let (full, bare) = (shown(event, &intervals, true), kind(event));
@@ -210,7 +230,11 @@ fn given(world: &World, truth: &Truth, c: &ConversationId) -> Result<(), String>
             }
             let blanked = deleted.is_some() && given.shown == bare;
             if given.shown != full && !blanked {
-                return Err(format!("P5 content: {what}: {}, not {full}; target {:?}", given.shown, target(event)));
+                return Err(format!(
+                    "P5 content: {what}: {}, not {full}; target {:?}",
+                    given.shown,
+                    target(event)
+                ));
             }
         }
     }
@@ -245,7 +269,10 @@ fn counts(world: &World, truth: &Truth, c: &ConversationId) -> Result<(), String
         admins += u32::from(newest.to.is_none() && newest.role == chat4all_model::api::Role::Admin);
         let last = messages(&|f| f.actor != *user).last().copied().unwrap_or(0);
         if world.on(Rule::OthersInHead) && head.last_by_others(user) != last {
-            return Err(format!("P5 last by others: than {user} in {c} is {last}, not {}", head.last_by_others(user)));
+            return Err(format!(
+                "P5 last by others: than {user} in {c} is {last}, not {}",
+                head.last_by_others(user)
+            ));
         }
         let markers: Markers = truth.store.markers(c, user).unwrap_or_default();
         let past = |f: &Fact| newest.contains(f.seq()) && f.seq() > markers.read.seq;
@@ -258,7 +285,9 @@ fn counts(world: &World, truth: &Truth, c: &ConversationId) -> Result<(), String
         };
         let count = unread(head, &counting, &markers);
         if count != recount {
-            return Err(format!("P5 unread: of {user} in {c} is {count}, recount {recount}; {newest:?} {markers:?} {head:?}"));
+            return Err(format!(
+                "P5 unread: of {user} in {c} is {count}, recount {recount}; {newest:?} {markers:?} {head:?}"
+            ));
         }
     }
     if (head.participants, head.admins) != (participants, admins) {
@@ -282,9 +311,13 @@ fn history(world: &World, truth: &Truth) -> Result<(), String> {
         for (at, first) in events.iter().filter(|(_, f)| matches!(f.what, What::Message { .. })) {
             let seq = first.seq();
             let mut texts = vec![(*at, seq, text_after(first))];
-            let changes = events.iter().filter(|(_, f)| target(f) == Some(seq) && !matches!(f.what, What::Reacted { .. }));
+            let changes = events
+                .iter()
+                .filter(|(_, f)| target(f) == Some(seq) && !matches!(f.what, What::Reacted { .. }));
             texts.extend(changes.map(|(at, f)| (*at, f.seq(), text_after(f))));
-            let allowed = |within: &[Interval], (_, at, text): &(u64, u64, Option<String>)| inside(within, *at) || text.is_none();
+            let allowed = |within: &[Interval], (_, at, text): &(u64, u64, Option<String>)| {
+                inside(within, *at) || text.is_none()
+            };
             // The last one heard that one might see: nothing older may be given.
             let newest = texts.iter().rposition(|t| t.0 < read.heard && allowed(&known, t));
             let Some(text) = read.texts.get(&seq) else {

@@ -5,7 +5,7 @@ use super::rules::Rule;
 use super::store::{RowKey, blank};
 use super::{EPOCH, Shared, World, kind, step};
 use chat4all_model::command::Content;
-use chat4all_model::cursor::{Cursor, CursorKey, Page};
+use chat4all_model::cursor::{Cursor, CursorKey, Page, Stage};
 use chat4all_model::fact::{Fact, Interval, What};
 use chat4all_model::id::{ConversationId, UserId};
 use chat4all_model::reader::Read;
@@ -276,7 +276,10 @@ async fn page(world: &Shared, user: &UserId) {
         let w = world.borrow();
         let end = |p| if w.on(Rule::EndAtProgress) { w.progress(p).next() } else { w.heard(p) };
         match w.cursor.page.clone() {
-            Some(page) => (w.cursor.next.clone(), page.to, Some((page.conversation, page.seq))),
+            Some(Page { to, stage: Stage::Events { conversation: Some(conversation), seq } }) => {
+                (w.cursor.next.clone(), to, Some((conversation, seq)))
+            }
+            Some(page) => panic!("a stage that no page here has: {page:?}"),
             None => (w.cursor.next.clone(), (0..w.partitions()).map(end).collect(), None),
         }
     };
@@ -294,7 +297,8 @@ async fn page(world: &Shared, user: &UserId) {
                 let mut w = world.borrow_mut();
                 let Some((position, event)) = w.store.event(conversation, seq + 1) else { break };
                 if left == 0 {
-                    let page = Page { to, conversation: conversation.clone(), seq };
+                    let stage = Stage::Events { conversation: Some(conversation.clone()), seq };
+                    let page = Page { to, stage };
                     w.cursor = Cursor { epoch: EPOCH, next: from, page: Some(page) };
                     return;
                 }

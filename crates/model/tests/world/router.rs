@@ -213,7 +213,8 @@ async fn decide_term(world: &Shared, me: usize, partition: usize, reader: &mut E
             if w.workers[me].failed {
                 return Ended::Failed;
             }
-            let waits = |w: &World, input: usize| w.inputs[partition][input].at_or_after(next[input]).is_some();
+            let waits =
+                |w: &World, input: usize| w.inputs[partition][input].at_or_after(next[input]).is_some();
             let mut input = w.choose(2);
             if !waits(&w, input) {
                 input = 1 - input;

@@ -278,7 +278,10 @@ fn attempt(rules: Rules, choices: Choices, talk: bool) -> Ending {
         sim.finish()
     }));
     let bad = ended.unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let message = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Some(format!("PANIC {}", message.unwrap_or_default()))
     });
     let trace = sim.world.borrow_mut().trace.take().unwrap_or_default();

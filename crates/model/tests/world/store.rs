@@ -147,7 +147,10 @@ impl Store {
             Some((version, value)) if *version == write.version => {
                 // The same position or marker always means the same bytes.
                 if *value != write.value {
-                    return Err(format!("row {:?} of one version: {value:?} and {:?}", write.key, write.value));
+                    return Err(format!(
+                        "row {:?} of one version: {value:?} and {:?}",
+                        write.key, write.value
+                    ));
                 }
             }
             _ => {
@@ -188,7 +191,9 @@ impl Store {
 
     /// An event with its position, without its content once that is blanked.
     pub(crate) fn event(&self, c: &ConversationId, seq: u64) -> Option<(u64, Fact)> {
-        let Some((at, RowValue::Fact(fact))) = self.rows.get(&RowKey::Event(c.clone(), seq)) else { return None };
+        let Some((at, RowValue::Fact(fact))) = self.rows.get(&RowKey::Event(c.clone(), seq)) else {
+            return None;
+        };
         let mut fact = fact.clone();
         if self.get(&RowKey::Blank(c.clone(), seq)).is_some() {
             blank(&mut fact);

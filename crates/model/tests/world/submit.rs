@@ -112,8 +112,11 @@ impl World {
     ) -> Option<Command> {
         let c = self.conversations[conversation].clone();
         let made: Vec<Made> = self.commands.iter().filter(|m| m.command.conversation == c).cloned().collect();
-        let sends: Vec<Command> =
-            made.iter().filter(|m| matches!(m.command.action, Action::Send(_))).map(|m| m.command.clone()).collect();
+        let sends: Vec<Command> = made
+            .iter()
+            .filter(|m| matches!(m.command.action, Action::Send(_)))
+            .map(|m| m.command.clone())
+            .collect();
         let word = format!("t{}", self.keys + 1);
         if what < 9 || sends.is_empty() {
             let seen = if self.choose(2) == 0 { seen } else { None };
@@ -139,7 +142,9 @@ impl World {
             }
             19 | 20 => (0, Action::Remove { user }),
             21 => (actor, Action::Leave { successor: (self.choose(2) == 0).then_some(user) }),
-            _ if self.choose(2) == 0 => (0, Action::SetRole { user, role: [Role::Admin, Role::Member][self.choose(2)] }),
+            _ if self.choose(2) == 0 => {
+                (0, Action::SetRole { user, role: [Role::Admin, Role::Member][self.choose(2)] })
+            }
             _ => (actor, Action::Rename { name: word.into() }),
         };
         Some(self.make(actor, conversation, action))
