@@ -23,10 +23,34 @@ pub struct Cursor {
 pub struct Page {
     /// Where it ends, as `next` counts.
     pub to: Vec<u64>,
-    /// The conversation it stands in.
-    pub conversation: ConversationId,
-    /// The last `seq` given of it.
-    pub seq: u64,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a catch-up has come: events of one conversation after another, then what has no `seq`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// In the events of a conversation.
+    Events {
+        /// Which; none before the first.
+        conversation: Option<ConversationId>,
+        /// The last `seq` given of it.
+        seq: u64,
+    },
+    /// In the user's own markers and settings.
+    Own {
+        /// Of which partition.
+        partition: u32,
+        /// The last position given.
+        after: u64,
+    },
+    /// In the user's refused commands.
+    Rejections {
+        /// Of which partition.
+        partition: u32,
+        /// The last position given.
+        after: u64,
+    },
 }
 
 /// A cursor that cannot be served: forged, another user's, or of a form no longer known.
@@ -109,7 +133,8 @@ mod tests {
     fn only_its_user_opens_a_cursor() {
         let (alice, bob) = (UserId::parse("alice").unwrap(), UserId::parse("bob").unwrap());
         let key = CursorKey::new([7; 32]);
-        let page = Page { to: vec![9, 9], conversation: ConversationId::parse("g:1").unwrap(), seq: 4 };
+        let conversation = Some(ConversationId::parse("g:1").unwrap());
+        let page = Page { to: vec![9, 9], stage: Stage::Events { conversation, seq: 4 } };
         let cursor = Cursor { epoch: 1, next: vec![3, u64::MAX], page: Some(page) };
         let sealed = key.seal(&cursor, &alice);
         assert_eq!(key.open(&sealed, &alice), Ok(cursor));

@@ -8,9 +8,11 @@ pub mod engines;
 pub mod error;
 pub mod events;
 pub mod listen;
+pub mod live;
 pub mod shutdown;
 pub mod router;
 pub mod health;
 pub mod secret;
+pub mod sync;
 
 pub use error::{Failure, Result};
