@@ -220,7 +220,7 @@ fn scrolls_by_selection_and_stops_at_the_top() {
         chat.select(true);
     }
     let drawn = screen(&mut chat);
-    assert!(drawn.contains("line 31.") && !drawn.contains("line 60.  "), "{drawn}");
+    assert!(drawn.contains("line 31.") && !drawn.contains("line 59."), "{drawn}");
     chat.selected = None;
     chat.scroll = 10_000;
     assert!(screen(&mut chat).contains("line 2."));
