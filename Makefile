@@ -1,0 +1,28 @@
+# Every target does its own set-up; `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run build test bench chaos judge fuzz
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+build: ## build the release binary
+	@scripts/setup.sh build
+	cargo build --release --locked -p chat4all
+
+run: build ## build, and start on http://127.0.0.1:8080 with the data in ./data
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec target/release/chat4all serve $(ARGS)
+
+test: ## format, lints, every test, foreign clients
+	@scripts/test.sh
+
+bench: ## measure, beside the limits of this machine, and write docs/results/
+	@scripts/bench.sh $(ARGS)
+
+chaos: ## kill the server and cut its clients under load, and count what was lost
+	@scripts/chaos.sh $(ARGS)
+
+judge: ## try the API against openapi.json with schemathesis
+	@scripts/judge.sh $(ARGS)
+
+fuzz: ## fuzz frames, cursors and records for a minute each
+	@scripts/fuzz.sh $(ARGS)

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs what a target needs on a Debian machine with the Rust toolchain, and says what and why.
+# Usage: setup.sh build | foreign | judge. Does nothing where everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=.cache
+mkdir -p "$cache"
+
+say() { echo "setup: $*" >&2; }
+
+# need COMMAND PACKAGE REASON
+need() {
+  command -v "$1" >/dev/null 2>&1 && return
+  local sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  say "installing $2: $3"
+  $sudo apt-get install -y -qq "$2" >/dev/null 2>&1 || { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$2" >/dev/null; }
+}
+
+venv() { # venv NAME PACKAGE...
+  local dir=$cache/$1
+  shift
+  need python3 python3 "the checks drive the server from Python"
+  if [ "$(cat "$dir/packages" 2>/dev/null)" != "$*" ]; then
+    say "installing into $dir: $*"
+    python3 -m venv "$dir" 2>/dev/null || { need ensurepip-missing python3-venv "virtual environments of Python"; python3 -m venv "$dir"; }
+    "$dir/bin/pip" install -q --disable-pip-version-check "$@"
+    echo "$*" >"$dir/packages"
+  fi
+}
+
+command -v cargo >/dev/null 2>&1 || { say "the Rust toolchain (cargo 1.95 or later) is missing; see https://rustup.rs"; exit 1; }
+need cc build-essential "SQLite and the cryptography are compiled from C"
+
+case "${1:-build}" in
+  build) ;;
+  foreign)
+    venv foreign websockets==15.0.1
+    need node nodejs "a foreign client is written for Node"
+    need npm npm "it installs the client's one package"
+    if [ ! -d "$cache/node/node_modules/ws" ]; then
+      say "installing into $cache/node: ws"
+      mkdir -p "$cache/node"
+      npm install --silent --no-audit --no-fund --prefix "$cache/node" ws@8.18.3 >/dev/null
+    fi
+    ;;
+  judge) venv judge schemathesis==4.4.4 ;;
+  *) say "unknown target $1"; exit 2 ;;
+esac
