@@ -1,5 +1,10 @@
 //! The contract of the store as a table of cases that every engine passes.
 
+mod conversations;
+mod people;
+mod repeats;
+pub mod world;
+
 use super::Store;
 use crate::Result;
 use async_trait::async_trait;
@@ -13,7 +18,7 @@ pub struct Case {
     pub name: &'static str,
     /// What the fixture must be able to do; without it the case does not concern the engine.
     pub needs: &'static [Capability],
-    /// Tries it on a fresh store.
+    /// Tries it on a fresh store. Needs a tokio runtime with timers.
     pub run: for<'a> fn(&'a dyn Fixture) -> BoxFuture<'a, Outcome>,
 }
 
@@ -27,7 +32,8 @@ pub enum Capability {
     Reopen,
 }
 
-/// Makes the store that a case is tried on: its own, empty.
+/// Makes the store that a case is tried on: its own, empty; if it has a clock, that stands at
+/// [`BEGINNING`](world::BEGINNING).
 #[async_trait]
 pub trait Fixture: Send + Sync {
     /// Whether the methods below that not every fixture has work.
@@ -40,8 +46,40 @@ pub trait Fixture: Send + Sync {
     async fn reopen(&self) -> Result<Arc<dyn Store>>;
 }
 
-/// The contract of [`Store`].
-#[must_use]
-pub fn cases() -> Vec<Case> {
-    Vec::new()
+/// Every case.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    conversations::CASES.iter().chain(people::CASES).chain(repeats::CASES)
 }
+
+/// Fails a case with a sentence unless something holds.
+macro_rules! ensure {
+    ($holds:expr, $($why:tt)+) => {
+        if !$holds {
+            return Err(format!($($why)+).into());
+        }
+    };
+}
+use ensure;
+
+/// Fails a case unless what was found is what was expected.
+macro_rules! same {
+    ($what:expr, $found:expr, $expected:expr) => {
+        match (&$found, &$expected) {
+            (found, expected) => {
+                if *found != *expected {
+                    return Err(format!("{}: found {found:#?}, expected {expected:#?}", $what).into());
+                }
+            }
+        }
+    };
+}
+use same;
+
+/// A row of the table: the function's name is the case's.
+macro_rules! case {
+    ($name:ident) => { case!($name,) };
+    ($name:ident, $($needs:ident),*) => {
+        Case { name: stringify!($name), needs: &[$(Capability::$needs),*], run: |fixture| Box::pin($name(fixture)) }
+    };
+}
+use case;
