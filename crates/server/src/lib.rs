@@ -2,17 +2,21 @@
 //!
 //! Roles meet only in the engines. A use-case never sees a type of a transport, a gateway never sees an engine.
 
+pub mod access;
+pub mod access;
 pub mod account;
+pub mod chat;
+pub mod chat;
 pub mod clock;
 pub mod engines;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod listen;
 pub mod live;
-pub mod shutdown;
 pub mod router;
-pub mod health;
 pub mod secret;
+pub mod shutdown;
 pub mod sync;
 
 pub use error::{Failure, Result};
