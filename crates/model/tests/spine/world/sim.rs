@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Steps of a random run before it becomes quiet.
 const STEPS: usize = 420;
 /// Commands of one input that a run makes at most, so that it stays readable.
-const COMMANDS: usize = 14;
+const COMMANDS: usize = 20;
 
 type Task = Option<Pin<Box<dyn Future<Output = ()>>>>;
 

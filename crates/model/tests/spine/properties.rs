@@ -1,7 +1,6 @@
 //! What holds after any sequence of commands, and of any bytes.
 
-mod talk;
-
+use crate::talk::{self, Talk, direct, user};
 use chat4all_model::api::{History, MessageKind, Role};
 use chat4all_model::command::{Action, Command, Content, Count, Marker, Send, SettingsChange};
 use chat4all_model::decide::{MAX_EDITS, MAX_REACTION_KINDS, decide};
@@ -14,7 +13,6 @@ use chat4all_model::record::{
 use chat4all_model::state::{Key, Value};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
-use talk::{Talk, direct, user};
 
 const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "eve"];
 
@@ -66,8 +64,8 @@ impl Aims {
             7..=11 => {
                 let mentions = if ask.flag { vec!["all".into(), person.as_str().into()] } else { Vec::new() };
                 let text = Some(format!("t{}", ask.pick % 7).into());
-                let seen = (ask.pick % 3 > 0).then_some(at);
-                let reply_to = (ask.pick % 5 == 0).then_some(target);
+                let seen = (!ask.pick.is_multiple_of(3)).then_some(at);
+                let reply_to = ask.pick.is_multiple_of(5).then_some(target);
                 let content = Content { text, mentions, ..Content::default() };
                 Action::Send(Send { kind: MessageKind::Text, content, reply_to, seen })
             }
@@ -181,7 +179,10 @@ fn recount_reactions(talk: &Talk, events: &[&Fact]) {
     }
     for message in events.iter().filter(|e| matches!(e.what, What::Message { .. })) {
         let key = Key::Message(message.conversation.clone(), message.seq());
-        let Some(Value::Message(state)) = talk.state.get(&key) else { panic!("no state of {message:?}") };
+        let state = match talk.state.get(&key) {
+            Some(Value::Message(state)) => state,
+            other => unreachable!("{message:?} has state {other:?}"),
+        };
         let counted: HashMap<_, _> =
             state.reactions.iter().map(|(e, n)| ((message.seq(), &**e), *n)).collect();
         let mut wanted = counts.clone();

@@ -1,8 +1,7 @@
 //! People talking: commands decided one after another, the state kept by folding values and by storing rows.
 
-#[path = "../world/store.rs"]
-pub(crate) mod store;
-
+use crate::world::EPOCH;
+use crate::world::store::{self, Store};
 use chat4all_model::api::{Code, History, MessageKind, Role};
 use chat4all_model::command::{Action, Command, Content, Count, Send};
 use chat4all_model::decide::decide;
@@ -13,10 +12,6 @@ use chat4all_model::rows::{Position, values};
 use chat4all_model::state::{Key, Value, first_keys, further_keys};
 use chat4all_model::unread::unread;
 use std::collections::HashMap;
-use store::Store;
-
-/// The log's incarnation.
-pub(crate) const EPOCH: u32 = 1;
 
 pub(crate) fn user(name: &str) -> UserId {
     UserId::parse(name).expect("a user's id")
@@ -81,11 +76,8 @@ impl Talk {
     /// The same, where it makes one event.
     pub(crate) fn one(&mut self, actor: &str, conversation: &str, action: Action) -> Fact {
         let facts = self.ask(actor, conversation, action.clone());
-        match <[Fact; 1]>::try_from(facts) {
-            Ok([fact]) if fact.head.is_some() => fact,
-            Ok([fact]) => panic!("{action:?} gave {:?}", fact.what),
-            Err(facts) => panic!("{action:?} gave {facts:?}"),
-        }
+        assert!(facts.len() == 1 && facts[0].head.is_some(), "{action:?} gave {facts:?}");
+        facts[0].clone()
     }
 
     /// Decides a command under a key.

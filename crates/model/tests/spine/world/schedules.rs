@@ -21,11 +21,11 @@ fn play(off: &[Rule], breaks: &str, watcher: u32, schedule: impl Fn(&mut Sim)) {
         let bad = sim.finish();
         let wanted = if off.iter().all(|rule| rules.has(*rule)) { None } else { Some(breaks) };
         let trace = || sim.world.borrow().trace.clone().unwrap_or_default().join("\n  ");
-        match (&bad, wanted) {
-            (None, None) => {}
-            (Some(bad), Some(wanted)) if bad.starts_with(wanted) => {}
-            _ => panic!("{off:?}: wanted {wanted:?}, got {bad:?}\n  {}", trace()),
-        }
+        let right = match (&bad, wanted) {
+            (Some(bad), Some(wanted)) => bad.starts_with(wanted),
+            (bad, wanted) => bad.is_none() && wanted.is_none(),
+        };
+        assert!(right, "{off:?}: wanted {wanted:?}, got {bad:?}\n  {}", trace());
     }
 }
 

@@ -1,13 +1,11 @@
 //! What each command does, rule by rule.
 
-mod talk;
-
+use crate::talk::{self, Talk, code, create, direct, group, send, user};
 use chat4all_model::api::{Code, History, Role};
 use chat4all_model::command::{Action, Count, Marker, SettingsChange};
 use chat4all_model::decide::{MAX_ADMINS, MAX_EDITS, MAX_REACTION_KINDS};
 use chat4all_model::fact::{Fact, Markers, What};
 use chat4all_model::state::{Key, Value};
-use talk::{Talk, code, create, direct, group, send, user};
 
 /// Alice's group with Bob and Carol.
 fn founded(history: History) -> Talk {

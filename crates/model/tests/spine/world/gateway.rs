@@ -249,12 +249,8 @@ async fn register(world: &Shared, user: &UserId) {
         w.gateway.registered = true;
         (0..w.partitions()).map(|p| w.heard(p)).collect()
     };
-    loop {
-        let w = world.borrow();
-        if !w.on(Rule::WaitIndex) || (0..w.partitions()).all(|p| w.progress(p).next() >= heard[p]) {
-            break;
-        }
-        drop(w);
+    let stored = |w: &World| (0..w.partitions()).all(|p| w.progress(p).next() >= heard[p]);
+    while world.borrow().on(Rule::WaitIndex) && !stored(&world.borrow()) {
         step().await;
     }
     let conversations = world.borrow().conversations.clone();
@@ -279,7 +275,7 @@ async fn page(world: &Shared, user: &UserId) {
             Some(Page { to, stage: Stage::Events { conversation: Some(conversation), seq } }) => {
                 (w.cursor.next.clone(), to, Some((conversation, seq)))
             }
-            Some(page) => panic!("a stage that no page here has: {page:?}"),
+            Some(page) => unreachable!("a stage that no page here has: {page:?}"),
             None => (w.cursor.next.clone(), (0..w.partitions()).map(end).collect(), None),
         }
     };

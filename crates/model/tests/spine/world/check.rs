@@ -159,10 +159,8 @@ fn take(
             events.push((offset, fact.clone()));
         }
         match &fact.what {
-            What::Message { .. } => {
-                if !fact.id.is_some_and(|id| truth.made.insert(id)) {
-                    return Err(format!("P2 made twice: {:?}", fact.id));
-                }
+            What::Message { .. } if !fact.id.is_some_and(|id| truth.made.insert(id)) => {
+                return Err(format!("P2 made twice: {:?}", fact.id));
             }
             What::Rejected { .. } => {
                 truth.rejected.insert((partition, offset, index));
