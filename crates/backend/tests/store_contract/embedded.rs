@@ -10,7 +10,7 @@ use chat4all_backend::store::{EmbeddedStore, Options, Store};
 use chat4all_model::command::Action;
 use chat4all_model::rows::Position;
 use libtest_mimic::{Failed, Trial};
-use proptest::test_runner::{Config, TestError, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,21 +108,23 @@ fn any_history_in_any_runs_leaves_the_same_rows() -> Result<(), Failed> {
     let outcome = runner.run(&histories, |(script, runs)| {
         let world = World::play(&script);
         let total = world.records.len();
-        let (some, all) = runtime.block_on(async {
-            let (in_runs, at_once) = (Embedded::new().unwrap(), Embedded::new().unwrap());
-            let (runs_store, once_store) = (in_runs.open().await.unwrap(), at_once.open().await.unwrap());
+        let dumps = runtime.block_on(async {
+            let (in_runs, at_once) = (Embedded::new()?, Embedded::new()?);
+            let (in_runs, at_once) = (in_runs.open_with(options())?, at_once.open_with(options())?);
             let mut done = 0;
             for (length, back) in runs {
                 let end = (done + length).min(total);
                 let run = world.projection(done.saturating_sub(back)..end);
-                runs_store.project(PARTITION, run).await.unwrap();
+                in_runs.project(PARTITION, run).await?;
                 done = end;
             }
-            runs_store.project(PARTITION, world.projection(done..total)).await.unwrap();
-            runs_store.project(PARTITION, world.projection(0..total / 2)).await.unwrap();
-            world.project(&*once_store).await.unwrap();
-            (world.dump(&*runs_store).await.unwrap(), world.dump(&*once_store).await.unwrap())
+            in_runs.project(PARTITION, world.projection(done..total)).await?;
+            in_runs.project(PARTITION, world.projection(0..total / 2)).await?;
+            world.project(&*at_once).await?;
+            Ok::<_, Failed>((world.dump(&*in_runs).await?, world.dump(&*at_once).await?))
         });
+        let (some, all) =
+            dumps.map_err(|e| TestCaseError::fail(e.message().unwrap_or_default().to_owned()))?;
         proptest::prop_assert_eq!(difference(&some, &all), None);
         Ok(())
     });

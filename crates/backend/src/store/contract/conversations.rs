@@ -103,19 +103,19 @@ async fn events_are_read_between_two_seqs(fixture: &dyn Fixture) -> Outcome {
     let world = chat();
     world.project(&*store).await?;
     let c = conversation(PAIR);
-    for (after, upto, limit, expected) in [
-        (0, 21, 100, 1..=21),
-        (0, 99, 100, 1..=21),
-        (3, 7, 100, 4..=7),
-        (3, 7, 2, 4..=5),
-        (20, 21, 100, 21..=21),
-        (21, 99, 100, 22..=21),
-        (7, 7, 100, 8..=7),
-        (0, 21, 0, 1..=0),
+    for (after, upto, limit, first, count) in [
+        (0, 21, 100, 1, 21),
+        (0, 99, 100, 1, 21),
+        (3, 7, 100, 4, 4),
+        (3, 7, 2, 4, 2),
+        (20, 21, 100, 21, 1),
+        (21, 99, 100, 22, 0),
+        (7, 7, 100, 8, 0),
+        (0, 21, 0, 1, 0),
     ] {
         let found = store.events(&c, after, upto, limit).await?;
         let seqs: Vec<u64> = found.iter().map(|event| event.fact.seq()).collect();
-        same!(format!("after {after} up to {upto}"), seqs, expected.collect::<Vec<_>>());
+        same!(format!("after {after} up to {upto}"), seqs, (first..).take(count).collect::<Vec<u64>>());
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ impl World {
         let time = BEGINNING + self.commands * 1_000 - (self.commands % 3) * 1_500;
         let key = format!("k{}", self.commands);
         let mut command = Command::new(conversation(place), user(actor), time, &key, action);
-        command.client_id = (self.commands % 2 == 0).then(|| key.as_str().into());
+        command.client_id = self.commands.is_multiple_of(2).then(|| key.as_str().into());
         let facts = decide(&|key: &Key| self.state.get(key).cloned(), &command).expect("one state");
         let id = command.id.unwrap_or(RecordId::from_bytes([0; 16]));
         self.users.insert(command.actor);
@@ -217,11 +217,11 @@ impl World {
                 }),
                 5 => Action::Edit { target, text: format!("new text {which}").into() },
                 6 => Action::Delete { target },
-                7 => Action::React { target, emoji: "👍🏽".into(), remove: which % 3 == 0 },
+                7 => Action::React { target, emoji: "👍🏽".into(), remove: which.is_multiple_of(3) },
                 8 => Action::Mark { marker: Marker::Read, at },
                 9 => Action::Mark { marker: Marker::Delivered, at },
                 10 => Action::Settings(SettingsChange {
-                    archived: Some(which % 2 == 0),
+                    archived: Some(which.is_multiple_of(2)),
                     ..SettingsChange::default()
                 }),
                 11 => Action::Add {
