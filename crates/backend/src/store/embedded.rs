@@ -2,7 +2,7 @@
 //!
 //! `project` puts records into a bounded queue; the writer thread ([`writer`]) takes all that waits and writes it
 //! in one transaction ([`project`]), unsynced. It syncs when it copies the write-ahead file into the main one:
-//! a second after the last write, and at least every 8 MiB or 10 s between writes. That is what
+//! a second after the last write, and at least every 16 MiB or 10 s between writes. That is what
 //! `synced_progress` tells. Reads ([`read`]) run on blocking threads, each on one snapshot.
 
 mod event;
@@ -66,7 +66,7 @@ impl fmt::Debug for Options {
 pub struct Stats {
     /// Calls waiting for the writer.
     pub queued: usize,
-    /// Size of the write-ahead file.
+    /// What stands in the write-ahead file.
     pub wal_bytes: u64,
 }
 

@@ -10,7 +10,8 @@ use crate::store::Projection;
 use crate::{Error, ErrorKind, Result};
 use chat4all_model::reader::Progress;
 use rusqlite::{Connection, OptionalExtension, ffi, params};
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -23,8 +24,8 @@ const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
 const QUEUE: usize = 256;
 /// Facts after which a transaction takes no further call: more make it hardly cheaper, and its callers wait.
 const BATCH_FACTS: usize = 8_192;
-/// The write-ahead file is copied and emptied when it has grown to this.
-const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// The write-ahead file is copied and begun afresh when this much stands in it.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// … or when nothing was written for this long,
 const IDLE: Duration = Duration::from_secs(1);
 /// … or when the last time was this long ago.
@@ -37,6 +38,14 @@ const PRUNE_EVERY_MS: u64 = 3_600_000;
 const PRUNE_ROWS: usize = 1_000;
 /// Pages kept by the writer, in KiB: the right edges of the indexes of some ten thousand conversations.
 const CACHE_KIB: i64 = 32 * 1024;
+
+const PAGE: u64 = 4_096;
+
+thread_local! {
+    /// Pages that stood in the write-ahead file after the writer's last commit. SQLite tells it only to a plain
+    /// function, and the file's length says nothing, for its space is used again.
+    static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
+}
 
 /// A call that writes.
 pub(super) struct Job {
@@ -68,6 +77,11 @@ fn set_up(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     // What a deletion took away is not to be found in the file either.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", number(CHECKPOINT_BYTES))?;
+    connection.wal_hook(Some(|_, pages| {
+        WAL_PAGES.set(pages.unsigned_abs());
+        Ok(())
+    }));
     connection.set_prepared_statement_cache_capacity(64);
     if let Some(bytes) = options.max_file_bytes {
         let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
@@ -85,7 +99,6 @@ pub(super) fn start(
 ) -> Result<(SyncSender<Job>, watch::Receiver<bool>)> {
     let (sender, queue) = sync_channel(QUEUE);
     let (ended, receiver) = watch::channel(false);
-    let wal = folder.file("store.db-wal");
     let run = move || {
         // Dropped last, a panic included: nobody waits for a thread that is gone.
         let end = End { ended, folder: Some(folder) };
@@ -93,8 +106,9 @@ pub(super) fn start(
             connection: &connection,
             shared: &shared,
             options,
-            wal,
             dirty: false,
+            // A process that died may have left it.
+            filled: true,
             tried: Instant::now(),
             pruned_at: 0,
         };
@@ -129,9 +143,10 @@ struct Writer<'c> {
     connection: &'c Connection,
     shared: &'c Shared,
     options: Options,
-    wal: PathBuf,
     /// Something was committed since the last sync.
     dirty: bool,
+    /// The write-ahead file holds something, if only what was copied.
+    filled: bool,
     /// When a sync was last tried.
     tried: Instant,
     /// When old rejections were last looked for, by the clock.
@@ -141,11 +156,11 @@ struct Writer<'c> {
 impl Writer<'_> {
     fn run(&mut self, queue: &Receiver<Job>) {
         loop {
-            let first = match queue.recv_timeout(if self.dirty { IDLE } else { Duration::MAX }) {
+            let first = match queue.recv_timeout(if self.filled { IDLE } else { Duration::MAX }) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.checkpoint();
+                    self.filled = !self.checkpoint("TRUNCATE");
                     continue;
                 }
             };
@@ -166,7 +181,7 @@ impl Writer<'_> {
     fn write(&mut self, jobs: Vec<Job>) {
         match self.transaction(&jobs) {
             Ok(answers) => {
-                self.dirty = true;
+                (self.dirty, self.filled) = (true, true);
                 for (job, answer) in jobs.into_iter().zip(answers) {
                     // Who dropped the future does not hear of it.
                     let _ = job.answer.send(Ok(answer));
@@ -270,31 +285,34 @@ impl Writer<'_> {
     }
 
     fn checkpoint_if_due(&mut self) {
-        let size = std::fs::metadata(&self.wal).map_or(0, |file| file.len());
-        self.shared.wal_bytes.store(size, Ordering::Relaxed);
+        let bytes = u64::from(WAL_PAGES.get()) * PAGE;
+        self.shared.wal_bytes.store(bytes, Ordering::Relaxed);
         let since = self.tried.elapsed();
-        if self.dirty && (since >= UNSYNCED || size >= CHECKPOINT_BYTES && since >= PATIENCE / 4) {
-            self.checkpoint();
+        if self.dirty && (since >= UNSYNCED || bytes >= CHECKPOINT_BYTES && since >= PATIENCE / 4) {
+            // Its space is used again: giving it back and taking it anew cost a tenth of all that is written.
+            self.checkpoint("RESTART");
         }
     }
 
-    /// Syncs the write-ahead file, copies it into the main one, syncs that, and begins afresh.
-    fn checkpoint(&mut self) {
+    /// Syncs the write-ahead file, copies it into the main one, syncs that, and begins afresh. Whether it could.
+    fn checkpoint(&mut self, mode: &str) -> bool {
         self.tried = Instant::now();
-        let done =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match done {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let done = self.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        match &done {
             Ok(0) => {
                 self.dirty = false;
                 self.shared.synced.lock().clone_from(&self.shared.progress.lock());
+                WAL_PAGES.set(0);
                 self.shared.wal_bytes.store(0, Ordering::Relaxed);
             }
-            Ok(_) => tracing::warn!("a reader keeps the store's write-ahead file from being emptied"),
+            Ok(_) => tracing::warn!("a reader keeps the store's write-ahead file from being begun afresh"),
             Err(error) => {
-                self.end_if_sync_failed(&error);
+                self.end_if_sync_failed(error);
                 tracing::warn!(%error, "the store's write-ahead file could not be copied, it will be tried again");
             }
         }
+        matches!(done, Ok(0))
     }
 
     fn end_if_sync_failed(&self, error: &rusqlite::Error) {
