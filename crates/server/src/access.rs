@@ -51,17 +51,23 @@ impl Access {
     /// `NotFound` to strangers; `Forbidden` to keys that may not read.
     pub async fn member(&self, caller: &Caller, conversation: &ConversationId) -> Result<Membership> {
         caller.require(Scope::Read)?;
+        // Who has heard of it can read it: the stream may know of a conversation before the store does.
+        self.hub.readable(conversation).await?;
         self.load(&caller.user_id, conversation).await?.ok_or_else(Failure::not_found)
     }
 
-    /// The same membership as it is now. Whoever has read rows that change clips them by this: what was read is
-    /// then no newer than what it is clipped by.
+    /// The same membership as the store has it now. Whoever has read rows that change clips them by this: what
+    /// was read is then no newer than what it is clipped by. The stream may be behind the store, so it is not
+    /// asked.
     ///
     /// # Errors
     /// The engine's own.
     pub async fn again(&self, membership: &Membership) -> Result<Membership> {
         let (user, conversation) = (&membership.user, &membership.conversation);
-        self.load(user, conversation).await?.ok_or_else(Failure::not_found)
+        let intervals = self.store.intervals(conversation, user).await?;
+        // An interval that the stream has closed already stays closed.
+        let all = intervals.into_iter().chain(membership.sight.intervals().iter().cloned());
+        Membership::of(user, conversation, all.collect()).ok_or_else(Failure::not_found)
     }
 
     /// All the caller's memberships, past ones too, by conversation.

@@ -25,7 +25,8 @@ pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Paging};
 pub use send::{Begun, Sent, Waited};
 pub use submit::Changed;
 pub use validate::{
-    MAX_DATA_BYTES, MAX_DATA_DEPTH, MAX_EMOJI_BYTES, MAX_FILES, MAX_KEY, MAX_MENTIONS, MAX_NAME, MAX_TEXT, MAX_USERS,
+    MAX_DATA_BYTES, MAX_DATA_DEPTH, MAX_EMOJI_BYTES, MAX_FILES, MAX_KEY, MAX_MENTIONS, MAX_NAME, MAX_TEXT,
+    MAX_USERS,
 };
 
 use crate::access::{Access, Membership};
@@ -87,7 +88,11 @@ impl Chat {
     }
 
     /// Where the message of that id stands, by the id alone or within a conversation.
-    async fn locate(&self, message: &str, within: Option<&str>) -> Result<(RecordId, ConversationId, Option<Known>)> {
+    async fn locate(
+        &self,
+        message: &str,
+        within: Option<&str>,
+    ) -> Result<(RecordId, ConversationId, Option<Known>)> {
         let id = RecordId::parse(message).map_err(|_| Failure::not_found())?;
         let within = within.map(conversation_id).transpose()?;
         let known = match self.lookup.one(id).await? {

@@ -119,9 +119,18 @@ impl Chat {
     }
 
     /// The message to change, and the right to try. Whether it is the caller's to change is decided in the log.
-    async fn target(&self, caller: &Caller, within: Option<&str>, message: &str) -> Result<(Writer, RecordId)> {
+    async fn target(
+        &self,
+        caller: &Caller,
+        within: Option<&str>,
+        message: &str,
+    ) -> Result<(Writer, RecordId)> {
         let (id, conversation, known) = self.locate(message, within).await?;
-        let writer = self.access.writer(caller, &conversation).await?;
+        let writer = match &known {
+            Some(_) => self.access.writer(caller, &conversation).await?,
+            // The message may be the one that begins the conversation.
+            None => self.access.sender(caller, &conversation).await?,
+        };
         let sees = |seq| writer.membership().is_some_and(|m| m.sees(seq));
         if known.is_some_and(|known| !sees(known.seq)) {
             return Err(Failure::not_found());

@@ -72,7 +72,9 @@ impl Content {
                 Slice::Down(_) | Slice::Up(_) => continue,
             };
             let found = self.store.messages(m.conversation(), slice, left).await?;
-            messages.extend(found.into_iter().filter(|message| (first..=last).contains(&message.event.fact.seq())));
+            messages.extend(
+                found.into_iter().filter(|message| (first..=last).contains(&message.event.fact.seq())),
+            );
             if messages.len() >= limit {
                 break;
             }
@@ -187,7 +189,8 @@ impl Content {
         let Some(to) = m.left() else {
             return Ok(self.store.members(m.conversation(), after, limit).await?);
         };
-        let of_then = self.store.members_between(m.conversation(), to.seq, to.seq, MAX_RECEIPT_INTERVALS).await?;
+        let of_then =
+            self.store.members_between(m.conversation(), to.seq, to.seq, MAX_RECEIPT_INTERVALS).await?;
         let mut members: Vec<Interval> = of_then.into_iter().filter(|i| i.since <= to.seq).collect();
         members.sort_by(|a, b| (a.joined_at, &a.user).cmp(&(b.joined_at, &b.user)));
         members.retain(|i| after.as_ref().is_none_or(|(at, user)| (i.joined_at, &i.user) > (*at, user)));
@@ -285,7 +288,7 @@ impl Content {
             if tokio::time::Instant::now() >= deadline {
                 return Err(Failure::invalid(field, "lies beyond the end of the conversation"));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
 }

@@ -9,8 +9,10 @@ use crate::access::Membership;
 use crate::account::Caller;
 use crate::error::{Failure, Result};
 use chat4all_backend::accounts::Account;
-use chat4all_backend::store::Slice;
-use chat4all_model::api::{Code, Conversation, ConversationType, CreateConversation, History, Message, Participant};
+use chat4all_backend::store::{Overview, Slice};
+use chat4all_model::api::{
+    Code, Conversation, ConversationType, CreateConversation, History, Message, Participant,
+};
 use chat4all_model::command::Action;
 use chat4all_model::fact::Interval;
 use chat4all_model::id::{ConversationId, ConversationKind, UserId, hash_parts};
@@ -41,6 +43,13 @@ struct Plan {
     chosen: bool,
 }
 
+/// What must be read of a conversation beside its counters to show it.
+struct Faces {
+    members: Vec<Interval>,
+    last_message: Option<Message>,
+    name: Option<String>,
+}
+
 impl Chat {
     /// Makes a conversation. `key` is the `Idempotency-Key` header.
     ///
@@ -62,12 +71,10 @@ impl Chat {
             Some(known) if !send::same(&command, &known) => return Err(refusal(reused)),
             Some(_) => return self.present(caller, &plan.conversation).await,
             // A conversation of two may have begun with a message.
-            None if !is_group(&plan.conversation) => {
-                match self.present(caller, &plan.conversation).await {
-                    Err(failure) if failure.code == Code::NotFound => {}
-                    found => return found,
-                }
-            }
+            None if !is_group(&plan.conversation) => match self.present(caller, &plan.conversation).await {
+                Err(failure) if failure.code == Code::NotFound => {}
+                found => return found,
+            },
             None => {}
         }
         match self.submit(command, "").await {
@@ -92,6 +99,7 @@ impl Chat {
     }
 
     async fn present(&self, caller: &Caller, conversation: &ConversationId) -> Result<Created> {
+        self.hub.readable(conversation).await?;
         let writer = self.access.owner(caller, conversation).await?;
         let membership = writer.membership().ok_or_else(Failure::not_found)?;
         Ok(Created::Present(Box::new(self.conversation(membership).await?)))
@@ -138,9 +146,8 @@ impl Chat {
             validate::name(name)?;
         }
         let conversation = match (&request.conversation_id, key) {
-            (Some(chosen), _) => ConversationId::chosen_group(me, chosen).map_err(|_| {
-                Failure::invalid("conversation_id", "must have 1 to 64 of A-Z a-z 0-9 _ -")
-            })?,
+            (Some(chosen), _) => ConversationId::chosen_group(me, chosen)
+                .map_err(|_| Failure::invalid("conversation_id", "must have 1 to 64 of A-Z a-z 0-9 _ -"))?,
             (None, Some(key)) => keyed_group(me, key)?,
             (None, None) => ConversationId::group(&self.ambient.uuid()).map_err(Failure::internal)?,
         };
@@ -151,41 +158,44 @@ impl Chat {
 
     /// Entries with their people and last messages, each with the first `shown` participants.
     pub(super) async fn views(&self, entries: Vec<Entry>, shown: usize) -> Result<Vec<Conversation>> {
-        let read = entries.iter().map(|entry| self.faces(entry, shown));
+        let read = entries.into_iter().map(|entry| self.settled_faces(entry, shown));
         let faces: Vec<_> = futures_util::stream::iter(read).buffered(AT_ONCE).try_collect().await?;
-        let users = faces.iter().flat_map(|(members, ..)| members.iter().map(|member| member.user.clone()));
+        let users =
+            faces.iter().flat_map(|(_, faces)| faces.members.iter().map(|member| member.user.clone()));
         let people = self.people(users).await?;
-        let views = entries.into_iter().zip(faces);
-        Ok(views.map(|(entry, (members, last, name))| view(entry, &members, last, name, &people)).collect())
+        Ok(faces.into_iter().map(|(entry, faces)| view(&entry, faces, &people)).collect())
     }
 
-    /// What must be read of one conversation: members, the last message, the name.
-    async fn faces(
-        &self,
-        entry: &Entry,
-        shown: usize,
-    ) -> Result<(Vec<Interval>, Option<Message>, Option<String>)> {
+    /// The entry with its faces, read again if the member left meanwhile: what is shown is never from after that.
+    async fn settled_faces(&self, mut entry: Entry, shown: usize) -> Result<(Entry, Faces)> {
+        loop {
+            let faces = self.faces(&entry, shown).await?;
+            let now = self.access.again(&entry.membership).await?;
+            if now.left() == entry.membership.left() {
+                return Ok((entry, faces));
+            }
+            entry = self.read_entries(vec![now]).await?.pop().ok_or_else(Failure::not_found)?;
+        }
+    }
+
+    async fn faces(&self, entry: &Entry, shown: usize) -> Result<Faces> {
         let (m, overview) = (&entry.membership, &entry.overview);
         let members = self.content.members(m, None, shown).await?;
-        let Clipped { membership, messages } = self.content.messages(m, Slice::Down(u64::MAX), 1).await?;
+        let newest = Slice::Down(m.clip(overview.head.seq));
+        let Clipped { membership, messages } = self.content.messages(m, newest, 1).await?;
         let participants = overview.head.participants;
-        let last = message::assemble(&self.content, &membership, participants, &messages).await?.pop();
+        let last_message =
+            message::assemble(&self.content, &membership, participants, &messages).await?.pop();
         let name = match m.left() {
             Some(left) if is_group(m.conversation()) => self.content.name_then(m, left.seq).await?,
             _ => overview.about.name.clone(),
         };
-        Ok((members, last, message::owned(name.as_ref())))
+        Ok(Faces { members, last_message, name: message::owned(name.as_ref()) })
     }
 }
 
-fn view(
-    entry: Entry,
-    members: &[Interval],
-    last_message: Option<Message>,
-    name: Option<String>,
-    people: &HashMap<UserId, Account>,
-) -> Conversation {
-    let Entry { membership: m, overview: chat4all_backend::store::Overview { about, head, .. }, own } = &entry;
+fn view(entry: &Entry, faces: Faces, people: &HashMap<UserId, Account>) -> Conversation {
+    let Entry { membership: m, overview: Overview { about, head, .. }, own } = entry;
     Conversation {
         conversation_id: m.conversation().to_string(),
         kind: match m.conversation().kind() {
@@ -193,14 +203,14 @@ fn view(
             ConversationKind::Group => ConversationType::Group,
             ConversationKind::Channel { .. } => ConversationType::Channel,
         },
-        name,
+        name: faces.name,
         created_by: about.created_by.to_string(),
         created_at: about.created_at,
         participant_count: head.participants,
-        participants: members.iter().map(|member| participant(member, people)).collect(),
+        participants: faces.members.iter().map(|member| participant(member, people)).collect(),
         first_seq: m.first_seq(),
         last_seq: m.clip(head.seq),
-        last_message,
+        last_message: faces.last_message,
         last_activity: head.time,
         left_seq: m.left().map(|to| to.seq),
         unread_count: entry.unread(),

@@ -71,7 +71,8 @@ impl Chat {
             last_seq: seqs.map(|(_, last)| last),
             has_before,
             has_after,
-            head_seq: m.clip(head.seq),
+            // A message may have come between the two reads.
+            head_seq: m.clip(head.seq).max(seqs.map_or(0, |(_, last)| last)),
         })
     }
 
@@ -115,7 +116,9 @@ impl Chat {
     ) -> Result<Page<Reaction>> {
         let (limit, after) = (paging.limit()?, paging.after::<(u64, String, String)>()?);
         let found = self.find(caller, within, message).await?;
-        let live = |s: &&chat4all_backend::store::StoredMessage| s.state.as_ref().is_some_and(|s| s.deleted_at.is_none());
+        let live = |s: &&chat4all_backend::store::StoredMessage| {
+            s.state.as_ref().is_some_and(|s| s.deleted_at.is_none())
+        };
         let seqs = found.messages.iter().filter(live).map(|message| message.event.fact.seq()).collect();
         let mut reactions: Vec<(u64, String, String)> = self
             .content
@@ -127,7 +130,8 @@ impl Chat {
         reactions.sort_unstable();
         reactions.retain(|reaction| after.as_ref().is_none_or(|after| reaction > after));
         let (page, next) = cut(reactions, limit, Clone::clone);
-        let items = page.into_iter().map(|(timestamp, user_id, emoji)| Reaction { user_id, emoji, timestamp });
+        let items =
+            page.into_iter().map(|(timestamp, user_id, emoji)| Reaction { user_id, emoji, timestamp });
         Ok(Page { items: items.collect(), next })
     }
 
@@ -140,7 +144,9 @@ impl Chat {
         let m = &found.membership;
         let mut items = Vec::new();
         for stored in &found.messages {
-            let Some(state) = stored.state.as_ref().filter(|state| state.deleted_at.is_none()) else { continue };
+            let Some(state) = stored.state.as_ref().filter(|state| state.deleted_at.is_none()) else {
+                continue;
+            };
             let seen = state.edits.iter().filter(|seq| m.sees(**seq));
             let all: Vec<u64> = std::iter::once(stored.event.fact.seq()).chain(seen.copied()).collect();
             // The last one is the present text.
@@ -151,7 +157,11 @@ impl Chat {
                     What::Edited { text, .. } => text,
                     _ => None,
                 };
-                items.push(Edit { seq: *seq, content: message::owned(content.as_ref()), timestamp: event.fact.time });
+                items.push(Edit {
+                    seq: *seq,
+                    content: message::owned(content.as_ref()),
+                    timestamp: event.fact.time,
+                });
             }
         }
         Ok(Page { items, next: None })

@@ -34,7 +34,12 @@ impl Chat {
     ///
     /// # Errors
     /// `Forbidden`, `InvalidRequest`.
-    pub async fn inbox(&self, caller: &Caller, filter: Filter, paging: &Paging) -> Result<Page<Conversation>> {
+    pub async fn inbox(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        paging: &Paging,
+    ) -> Result<Page<Conversation>> {
         let (limit, after) = (paging.limit()?, paging.after::<(u64, String)>()?);
         let mut entries = self.entries(caller).await?;
         entries.retain(|entry| filter.takes(entry));

@@ -94,16 +94,18 @@ impl Chat {
             delivered_seq: markers.delivered.seq,
             read_seq: markers.read.seq,
         };
-        if m.left().is_some() || participants > MAX_RECEIPT_PARTICIPANTS {
-            let own = self.content.own(m.user(), std::slice::from_ref(m)).await?;
-            let items = own.iter().map(|own| api(m.user(), own.markers)).collect();
-            return Ok(Page { items, next: None });
+        if m.left().is_none() && participants <= MAX_RECEIPT_PARTICIPANTS {
+            // Past members keep their rows, so there may be more of them than members.
+            let markers = self.content.markers(m, 10 * MAX_RECEIPT_PARTICIPANTS as usize).await?;
+            let members = self.content.members(m, None, MAX_RECEIPT_PARTICIPANTS as usize).await?;
+            if self.access.again(m).await?.left().is_none() {
+                let of = |user: &UserId| markers.get(user).copied().unwrap_or_default();
+                let items = members.iter().map(|member| api(&member.user, of(&member.user))).collect();
+                return Ok(Page { items, next: None });
+            }
         }
-        // Past members keep their rows, so there may be more of them than members.
-        let markers = self.content.markers(m, 10 * MAX_RECEIPT_PARTICIPANTS as usize).await?;
-        let members = self.content.members(m, None, MAX_RECEIPT_PARTICIPANTS as usize).await?;
-        let of = |user: &UserId| markers.get(user).copied().unwrap_or_default();
-        let items = members.iter().map(|member| api(&member.user, of(&member.user))).collect();
+        let own = self.content.own(m.user(), std::slice::from_ref(m)).await?;
+        let items = own.iter().map(|own| api(m.user(), own.markers)).collect();
         Ok(Page { items, next: None })
     }
 

@@ -139,7 +139,8 @@ pub(super) struct Receipts {
 impl Receipts {
     /// The members but `sender` at `seq`.
     pub(super) fn others<'a>(&'a self, seq: u64, sender: &'a UserId) -> HashSet<&'a UserId> {
-        let at = move |i: &&Interval| i.user != *sender && i.since <= seq && i.to.is_none_or(|to| seq <= to.seq);
+        let at =
+            move |i: &&Interval| i.user != *sender && i.since <= seq && i.to.is_none_or(|to| seq <= to.seq);
         self.members.iter().filter(at).map(|i| &i.user).collect()
     }
 

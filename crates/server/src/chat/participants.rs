@@ -21,7 +21,11 @@ impl Chat {
     /// `InvalidRequest`.
     pub async fn participants(&self, m: &Membership, paging: &Paging) -> Result<Page<Participant>> {
         let (limit, after) = (paging.limit()?, paging.after::<(u64, UserId)>()?);
-        let members = self.content.members(m, after, limit + 1).await?;
+        let mut members = self.content.members(m, after.clone(), limit + 1).await?;
+        let now = self.access.again(m).await?;
+        if now.left() != m.left() {
+            members = self.content.members(&now, after, limit + 1).await?;
+        }
         let (members, next) = cut(members, limit, |member| (member.joined_at, member.user.clone()));
         let people = self.people(members.iter().map(|member| member.user.clone())).await?;
         Ok(Page { items: members.iter().map(|member| participant(member, &people)).collect(), next })

@@ -40,7 +40,6 @@ pub enum Waited {
 /// A run of sends whose commands are with the log, in order. Later runs come after it, whether this one is
 /// waited for or not.
 pub struct Begun {
-    chat: Chat,
     sends: Vec<Result<Prepared>>,
     appended: Option<Appended>,
 }
@@ -84,7 +83,7 @@ impl Chat {
         let records: Vec<_> = fresh().map(record).collect();
         self.recent.remember(fresh().map(|send| (send.sent.id, send.command.conversation.clone())));
         let appended = (!records.is_empty()).then(|| self.log.append(Topic::Messages, records));
-        Begun { chat: self.clone(), sends, appended }
+        Begun { sends, appended }
     }
 
     /// Sends a message and waits up to `patience` for it to be stored.
@@ -125,7 +124,9 @@ impl Chat {
         let (Some(m), Some(known)) = (writer.membership(), self.lookup.one(sent.id).await?) else {
             return Ok(Waited::Accepted(sent));
         };
-        let Some(found) = self.content.message(m, known.seq).await? else { return Ok(Waited::Accepted(sent)) };
+        let Some(found) = self.content.message(m, known.seq).await? else {
+            return Ok(Waited::Accepted(sent));
+        };
         let participants = self.content.overview(&found.membership).await?.head.participants;
         let mut messages =
             message::assemble(&self.content, &found.membership, participants, &found.messages).await?;
@@ -210,7 +211,10 @@ impl Chat {
             return Ok(());
         }
         let here: Vec<bool> = match (writer.membership(), writer.conversation().kind()) {
-            (Some(m), _) => self.content.are_members(m, &users).await?,
+            (Some(m), _) => {
+                self.hub.readable(m.conversation()).await?;
+                self.content.are_members(m, &users).await?
+            }
             (None, ConversationKind::Direct(a, b)) => users.iter().map(|u| *u == a || *u == b).collect(),
             (None, _) => users.iter().map(|user| user == writer.user()).collect(),
         };
@@ -272,9 +276,10 @@ fn place(valid: &mut Valid, me: &UserId) -> Result<ConversationId> {
         ),
     };
     match (valid.conversation.take(), implied) {
-        (Some(named), Some(implied)) if named != implied => {
-            Err(Failure::invalid("recipient_id", "is not who this conversation is with; leave one of the two out"))
-        }
+        (Some(named), Some(implied)) if named != implied => Err(Failure::invalid(
+            "recipient_id",
+            "is not who this conversation is with; leave one of the two out",
+        )),
         (Some(id), _) | (None, Some(id)) => Ok(id),
         (None, None) => Err(Failure::invalid("conversation_id", "is needed")),
     }

@@ -99,9 +99,10 @@ pub(super) fn send(message: SendMessage, key: Option<&str>, caller: &UserId) -> 
             None
         }
     });
-    let recipient = message.recipient_id.as_deref().and_then(|id| {
-        recipient(id).map_err(|why| errors.add("recipient_id", why)).ok()
-    });
+    let recipient = message
+        .recipient_id
+        .as_deref()
+        .and_then(|id| recipient(id).map_err(|why| errors.add("recipient_id", why)).ok());
     if message.conversation_id.is_none() && message.recipient_id.is_none() {
         errors.add("conversation_id", "one of conversation_id and recipient_id is needed");
     }
@@ -123,9 +124,10 @@ pub(super) fn send(message: SendMessage, key: Option<&str>, caller: &UserId) -> 
     }
     let mentions = mentions(message.mentions.unwrap_or_default(), &mut errors);
     let data = message.data.map(|data| data_text(data, &mut errors));
-    let reply_to = message.reply_to.as_deref().and_then(|id| {
-        RecordId::parse(id).map_err(|_| errors.add("reply_to", "is no message's id")).ok()
-    });
+    let reply_to = message
+        .reply_to
+        .as_deref()
+        .and_then(|id| RecordId::parse(id).map_err(|_| errors.add("reply_to", "is no message's id")).ok());
 
     if let Some(client_id) = &message.client_id {
         errors.key("client_id", client_id);
@@ -341,7 +343,9 @@ mod tests {
         for good in ["whatsapp:+5511999999999", "instagram:some.body_1"] {
             assert_eq!(recipient(good), Ok(Recipient::Address(good.to_owned())));
         }
-        for bad in ["whatsapp:", "whatsapp:+", "whatsapp:55", "whatsapp:+55x11", "instagram:a-b", "fax:1", "", "é"] {
+        for bad in
+            ["whatsapp:", "whatsapp:+", "whatsapp:55", "whatsapp:+55x11", "instagram:a-b", "fax:1", "", "é"]
+        {
             assert!(recipient(bad).is_err(), "{bad}");
         }
     }
