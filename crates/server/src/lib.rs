@@ -3,9 +3,7 @@
 //! Roles meet only in the engines. A use-case never sees a type of a transport, a gateway never sees an engine.
 
 pub mod access;
-pub mod access;
 pub mod account;
-pub mod chat;
 pub mod chat;
 pub mod clock;
 pub mod engines;
