@@ -161,7 +161,13 @@ impl Access {
 
     async fn writing(&self, caller: &Caller, conversation: &ConversationId) -> Result<Option<Membership>> {
         caller.require(Scope::Write)?;
-        self.load(&caller.user_id, conversation).await
+        let user = &caller.user_id;
+        if self.hub.intervals(user, conversation).is_none() && self.hub.is_ready() {
+            // Who writes will write again: for the next minute the stream keeps the memberships as if the user
+            // were connected. If that fails, the store answers.
+            drop(self.hub.attach(user).await);
+        }
+        self.load(user, conversation).await
     }
 
     async fn load(&self, user: &UserId, conversation: &ConversationId) -> Result<Option<Membership>> {

@@ -7,6 +7,7 @@ use crate::account::Caller;
 use crate::error::Result;
 use chat4all_backend::store::{Overview, Own};
 use chat4all_model::api::{Conversation, Page, Unread};
+use chat4all_model::id::ConversationId;
 use chat4all_model::unread::unread;
 use std::cmp::Reverse;
 
@@ -51,6 +52,21 @@ impl Chat {
         }
         entries.truncate(limit + 1);
         let (entries, next) = cut(entries, limit, place);
+        Ok(Page { items: self.views(entries, SHOWN).await?, next })
+    }
+
+    /// All the caller's conversations by id, archived ones too: an order in which nothing moves, so that the
+    /// pages together miss none that was there before the first.
+    ///
+    /// # Errors
+    /// `Forbidden`, `InvalidRequest`.
+    pub async fn snapshot(&self, caller: &Caller, paging: &Paging) -> Result<Page<Conversation>> {
+        let (limit, after) = (paging.limit()?, paging.after::<ConversationId>()?);
+        let mut memberships = self.access.memberships(caller).await?;
+        memberships.retain(|m| after.as_ref().is_none_or(|after| m.conversation() > after));
+        memberships.truncate(limit + 1);
+        let (memberships, next) = cut(memberships, limit, |m| m.conversation().clone());
+        let entries = self.read_entries(memberships).await?;
         Ok(Page { items: self.views(entries, SHOWN).await?, next })
     }
 

@@ -36,8 +36,9 @@ impl Hub {
     /// `Unavailable` if the store does not come so far in time: never live with an older index.
     pub async fn attach(self: &Arc<Self>, user: &UserId) -> Result<Attachment> {
         let mut cold = self.cold.subscribe();
-        let warm = tokio::time::timeout(PATIENCE, cold.wait_for(|cold| *cold == 0)).await;
-        if !matches!(warm, Ok(Ok(_))) {
+        let warm =
+            tokio::time::timeout(PATIENCE, cold.wait_for(|cold| *cold == 0)).await.map(|warm| warm.is_ok());
+        if warm != Ok(true) {
             return Err(Failure::new(Code::Unavailable, "the log is not followed yet"));
         }
         let session = Arc::new(Session::new(self.settings.queue));
@@ -125,7 +126,11 @@ impl Attachment {
     /// positions: what a client that says it has come from `from` to `to` has had delivered. None if the ring
     /// does not reach back so far.
     #[must_use]
-    pub fn received(&self, from: &[u64], to: &[u64]) -> Option<Vec<(ConversationId, chat4all_model::command::Count)>> {
+    pub fn received(
+        &self,
+        from: &[u64],
+        to: &[u64],
+    ) -> Option<Vec<(ConversationId, chat4all_model::command::Count)>> {
         let state = self.hub.state.lock();
         state.received(self.number, &self.user, from, to)
     }

@@ -158,7 +158,7 @@ async fn leaving_hands_the_group_to_the_longest_standing() {
 }
 
 #[tokio::test]
-async fn who_is_removed_meanwhile_is_told_by_the_outcome() {
+async fn a_refusal_decided_later_is_told_to_who_waits() {
     let world = World::new().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let id = world.group(&alice, &[&bob], History::Joined).await;

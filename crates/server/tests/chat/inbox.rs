@@ -98,6 +98,18 @@ async fn the_inbox_is_by_newest_activity_and_filters() {
     decided(world.chat.mark(&me, &ids[1], Marker::Read, 2).await);
     assert_eq!(inbox(&world, &me, Filter { archived: Some(false), unread: Some(true) }).await.len(), 3);
     assert_eq!(world.chat.unread(&me).await.unwrap().messages, 3);
+    let (mut all, mut paging) = (Vec::new(), Paging { cursor: None, limit: Some(2) });
+    loop {
+        let page = world.chat.snapshot(&me, &paging).await.unwrap();
+        all.extend(page.items.into_iter().map(|c| c.conversation_id));
+        // What becomes active meanwhile does not slip through.
+        world.say(&me, &ids[4], "again").await;
+        match page.next {
+            Some(next) => paging.cursor = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(all, expected);
     let bad = Paging { cursor: Some("?".into()), limit: None };
     assert_eq!(code(world.chat.inbox(&me, Filter::default(), &bad).await), Code::InvalidRequest);
     world.stop().await;
