@@ -5,6 +5,7 @@ use chat4all_backend::store::Store;
 use chat4all_model::api::Code;
 use chat4all_model::id::RecordId;
 use chat4all_model::state::Known;
+use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -15,11 +16,12 @@ const MAX_BATCH: usize = 1_024;
 const MAX_WAITING: usize = 65_536;
 
 type Answer = Result<Vec<Option<Known>>>;
+type Found = BoxFuture<'static, chat4all_backend::Result<Vec<Option<Known>>>>;
 
 /// The one way to look up ids. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Lookup {
-    store: Arc<dyn Store>,
+    find: Arc<dyn Fn(Vec<RecordId>) -> Found + Send + Sync>,
     queue: Arc<Mutex<Queue>>,
 }
 
@@ -38,7 +40,14 @@ struct Asked {
 
 impl Lookup {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, queue: Arc::default() }
+        Self::by(move |ids| {
+            let store = Arc::clone(&store);
+            async move { store.known(ids).await }.boxed()
+        })
+    }
+
+    fn by(find: impl Fn(Vec<RecordId>) -> Found + Send + Sync + 'static) -> Self {
+        Self { find: Arc::new(find), queue: Arc::default() }
     }
 
     /// Where the facts of these commands stand, in their order.
@@ -69,9 +78,10 @@ impl Lookup {
     }
 
     async fn work(self) {
+        let mut shift = Shift { queue: Arc::clone(&self.queue), over: false };
         while let Some(batch) = self.take() {
             let ids: Vec<RecordId> = batch.iter().flat_map(|asked| asked.ids.iter().copied()).collect();
-            match self.store.known(ids).await {
+            match (self.find)(ids).await {
                 Ok(mut known) => {
                     for asked in batch {
                         let rest = known.split_off(asked.ids.len().min(known.len()));
@@ -89,6 +99,7 @@ impl Lookup {
                 }
             }
         }
+        shift.over = true;
     }
 
     /// The next batch; none ends the work.
@@ -107,5 +118,92 @@ impl Lookup {
         let batch: Vec<Asked> = queue.asked.drain(..n).collect();
         queue.waiting -= batch.iter().map(|asked| asked.ids.len()).sum::<usize>();
         Some(batch)
+    }
+}
+
+/// Leaves the queue in order if the work ends in a panic: who waits is told, who comes begins anew.
+struct Shift {
+    queue: Arc<Mutex<Queue>>,
+    over: bool,
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if !self.over {
+            *self.queue.lock() = Queue::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chat4all_backend::{Error, ErrorKind};
+    use chat4all_model::id::ConversationId;
+    use tokio::sync::Semaphore;
+
+    fn id(n: u8) -> RecordId {
+        RecordId::from_bytes([n; 16])
+    }
+
+    fn known(id: RecordId) -> Option<Known> {
+        let conversation = ConversationId::parse("g:1").unwrap();
+        let seq = u64::from(id.as_bytes()[0]);
+        (seq % 2 == 0).then_some(Known { conversation, seq, hash: 0, message: true })
+    }
+
+    #[tokio::test]
+    async fn those_who_come_while_one_is_under_way_share_the_next() {
+        let (gate, sizes) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (door, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
+        let lookup = Lookup::by(move |ids| {
+            seen.lock().push(ids.len());
+            let door = Arc::clone(&door);
+            async move {
+                let _pass = door.acquire_owned().await;
+                Ok(ids.into_iter().map(known).collect())
+            }
+            .boxed()
+        });
+        let ask = |n: u8| {
+            let lookup = lookup.clone();
+            tokio::spawn(async move { lookup.known(vec![id(n), id(n + 1)]).await })
+        };
+        let first = ask(0);
+        while sizes.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let others: Vec<_> = (1..100).map(ask).collect();
+        while lookup.queue.lock().asked.len() < 99 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1);
+        assert_eq!(first.await.unwrap().unwrap(), [known(id(0)), None]);
+        for (n, other) in (1..).zip(others) {
+            assert_eq!(other.await.unwrap().unwrap(), [known(id(n)), known(id(n + 1))]);
+        }
+        assert_eq!(*sizes.lock(), [2, 198]);
+        assert_eq!(lookup.queue.lock().waiting, 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_and_a_panic_are_told_and_the_next_one_works() {
+        let calls = Mutex::new(0);
+        let lookup = Lookup::by(move |ids| {
+            let mut calls = calls.lock();
+            *calls += 1;
+            let call = *calls;
+            async move {
+                match call {
+                    1 => Err(Error::new(ErrorKind::Unavailable, "away")),
+                    2 => panic!("torn"),
+                    _ => Ok(ids.into_iter().map(known).collect()),
+                }
+            }
+            .boxed()
+        });
+        assert_eq!(lookup.one(id(2)).await.unwrap_err().code, Code::Unavailable);
+        assert_eq!(lookup.one(id(2)).await.unwrap_err().code, Code::Internal);
+        assert_eq!(lookup.one(id(2)).await.unwrap(), known(id(2)));
     }
 }
