@@ -1,10 +1,11 @@
 //! What each command does, rule by rule.
 
 use crate::talk::{self, Talk, code, create, direct, group, send, user};
-use chat4all_model::api::{Code, History, Role};
-use chat4all_model::command::{Action, Count, Marker, SettingsChange};
+use chat4all_model::api::{Code, History, MessageKind, Role};
+use chat4all_model::command::{Action, Content, Count, Marker, Send, SettingsChange};
 use chat4all_model::decide::{MAX_ADMINS, MAX_EDITS, MAX_REACTION_KINDS};
 use chat4all_model::fact::{Fact, Markers, What};
+use chat4all_model::rows::{Row, rows};
 use chat4all_model::state::{Key, Value};
 
 /// Alice's group with Bob and Carol.
@@ -203,6 +204,8 @@ fn the_last_admin_names_a_successor() {
     }
     let demote = Action::SetRole { user: user("alice"), role: Role::Member };
     assert_eq!(code(&talk.ask("alice", "g:1", demote)), Some(Code::Conflict));
+    // Whoever is named next time, it is the same leaving.
+    assert_eq!(leave("bob").content_hash(), nobody.content_hash());
     let fact = talk.one("alice", "g:1", leave("bob"));
     let What::Removed { members, promoted } = &fact.what else { panic!("{fact:?}") };
     assert_eq!(members[0].to.map(|to| to.seq), Some(2));
@@ -214,6 +217,18 @@ fn the_last_admin_names_a_successor() {
     let last = talk.one("bob", "g:1", nobody);
     assert_eq!(last.head.map(|h| (h.participants, h.admins)), Some((0, 0)));
     assert_eq!(code(&talk.ask("bob", "g:1", talk::add(&["bob"], Role::Admin))), Some(Code::NotFound));
+}
+
+#[test]
+fn an_admin_among_others_leaves_without_an_heir() {
+    for successor in [None, Some(user("carol"))] {
+        let mut talk = founded(History::Joined);
+        talk.one("alice", "g:1", Action::SetRole { user: user("bob"), role: Role::Admin });
+        let fact = talk.one("alice", "g:1", Action::Leave { successor });
+        assert!(matches!(&fact.what, What::Removed { promoted: None, .. }), "{fact:?}");
+        assert_eq!(fact.head.map(|h| (h.participants, h.admins)), Some((2, 1)));
+        assert_eq!(talk.member("carol", "g:1").role, Role::Member);
+    }
 }
 
 #[test]
@@ -268,6 +283,46 @@ fn edits_of_a_message_are_limited() {
 }
 
 #[test]
+fn a_deletion_blanks_the_message_and_its_edits() {
+    let mut talk = founded(History::Joined);
+    let id = talk.one("bob", "g:1", send("one", None)).id.unwrap();
+    talk.one("bob", "g:1", Action::Edit { target: id, text: "two".into() });
+    talk.one("alice", "g:1", send("kept", None));
+    talk.one("bob", "g:1", Action::Edit { target: id, text: "three".into() });
+    let texts = |talk: &Talk| -> Vec<Option<String>> {
+        let text = |seq| match talk.store.event(&group("g:1"), seq).expect("an event").1.what {
+            What::Message { content, .. } => content.text.map(|t| t.to_string()),
+            What::Edited { text, .. } => text.map(|t| t.to_string()),
+            what => unreachable!("{what:?}"),
+        };
+        (2..=5).map(text).collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(texts(&talk), [some("one"), some("two"), some("kept"), some("three")]);
+    talk.one("alice", "g:1", Action::Delete { target: id });
+    assert_eq!(texts(&talk), [None, None, some("kept"), None]);
+}
+
+#[test]
+fn mentions_are_rows_of_users_and_of_all() {
+    let mut talk = founded(History::Joined);
+    let mentions = ["all", "bob", "whatsapp:+5511"].map(Into::into).to_vec();
+    let content = Content { text: Some("hey".into()), mentions, ..Content::default() };
+    let action = Action::Send(Send { kind: MessageKind::Text, content, reply_to: None, seen: None });
+    let fact = talk.one("alice", "g:1", action);
+    let mentioned: Vec<_> = rows(&fact)
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Mention(_, user, at) => Some((user.map(|u| u.to_string()), at)),
+            _ => None,
+        })
+        .collect();
+    // An address of another platform is nobody here, and surely not all.
+    let at = Count { seq: 2, n: 1 };
+    assert_eq!(mentioned, [(None, at), (Some("bob".to_owned()), at)]);
+}
+
+#[test]
 fn a_message_is_deleted_by_its_sender_or_an_admin_once() {
     let mut talk = founded(History::Joined);
     for by in ["bob", "alice"] {
@@ -299,6 +354,8 @@ fn reactions_are_counted_and_limited() {
     assert_eq!(talk.ask("bob", "g:1", react("a", false)), []);
     assert_eq!(talk.ask("carol", "g:1", react("a", true)), []);
     assert_eq!(counts(&talk.one("alice", "g:1", react("a", true))), "a1");
+    assert_eq!(counts(&talk.one("bob", "g:1", react("a", true))), "");
+    assert_eq!(counts(&talk.one("bob", "g:1", react("a", false))), "a1");
     assert_eq!(counts(&talk.one("bob", "g:1", react("a", true))), "");
     for n in 0..MAX_REACTION_KINDS {
         talk.one("alice", "g:1", react(&n.to_string(), false));

@@ -49,7 +49,8 @@ impl Aims {
     fn action(&self, ask: &Ask) -> Action {
         let place = &places()[ask.place];
         let person = user(PEOPLE[ask.pick % PEOPLE.len()]);
-        let target = self.messages.get(ask.pick % self.messages.len().max(1)).copied();
+        // Of few, so that much happens to each.
+        let target = self.messages.get(ask.pick % self.messages.len().clamp(1, 5)).copied();
         let target = target.unwrap_or(RecordId::from_bytes([7; 16]));
         let counts = self.counts.get(place).map_or(&[][..], Vec::as_slice);
         let at = counts.get(ask.pick % counts.len().max(1)).copied().unwrap_or_default();

@@ -73,6 +73,7 @@ const EACH: &[(&[Rule], u64)] = &[
     (&[Rule::Clip], 200),
     (&[Rule::WaitIndex], 1_000),
     (&[Rule::WaitHistory], 1_000),
+    (&[Rule::Mask], 1_000),
     (&[Rule::RejectionsByActor], 100),
     (&[Rule::CountFromJoining], 1_000),
     (&[Rule::OthersInHead], 200),
@@ -84,7 +85,6 @@ const RARE: &[&[Rule]] = &[
     &[Rule::Rejoins],
     &[Rule::MembershipLast],
     &[Rule::TextOfState],
-    &[Rule::Mask],
     &[Rule::Blank],
 ];
 

@@ -357,6 +357,7 @@ fn blank_a_catch_up_from_the_ring_after_a_deletion() {
         sim.settle(0);
         follow(sim);
         let id = send(sim, 0, JOINED);
+        ask(sim, 0, JOINED, Action::Edit { target: id, text: "gone too".into() });
         ask(sim, 0, JOINED, Action::Delete { target: id });
     });
 }
