@@ -14,12 +14,12 @@ use std::cmp::Reverse;
 /// Participants of a conversation in a list.
 const SHOWN: usize = 5;
 
-/// Which conversations of the inbox; what is left out does not matter.
+/// Which conversations of the inbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those archived, or those that are not.
+    /// Those archived, or those that are not, as if left out: what is archived is out of the inbox.
     pub archived: Option<bool>,
-    /// Those with something unread, or those without.
+    /// Those with something unread, or those without; left out, both.
     pub unread: Option<bool>,
 }
 
@@ -119,7 +119,7 @@ impl Entry {
 
 impl Filter {
     fn takes(self, entry: &Entry) -> bool {
-        self.archived.is_none_or(|archived| archived == entry.own.settings.archived)
+        entry.own.settings.archived == self.archived.unwrap_or(false)
             && self.unread.is_none_or(|unread| unread == (entry.unread() > 0))
     }
 }

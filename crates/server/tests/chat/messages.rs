@@ -47,6 +47,26 @@ async fn a_key_gives_one_message_and_refuses_other_content() {
 }
 
 #[tokio::test]
+async fn of_two_contents_under_one_key_at_once_one_is_refused() {
+    let world = World::new().await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let conversation = world.stored(&alice, to_person(&bob, "first")).await.conversation_id;
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let send = |text: &str| {
+            let message = to(&conversation, text);
+            world.chat.send_and_wait(&alice, message, Some(&key), crate::world::PATIENCE)
+        };
+        let (one, two) = tokio::join!(send("one"), send("two"));
+        let outcomes = [one, two].map(|outcome| outcome.map(drop).map_err(|failure| failure.code));
+        assert!(outcomes.contains(&Ok(())), "{outcomes:?}");
+        assert!(outcomes.contains(&Err(Code::IdempotencyKeyReused)), "{outcomes:?}");
+    }
+    assert_eq!(world.texts(&bob, &conversation).await.len(), 11);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn runs_of_one_connection_keep_their_order_without_waiting() {
     let world = World::new().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
