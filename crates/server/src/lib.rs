@@ -16,5 +16,6 @@ pub mod router;
 pub mod secret;
 pub mod shutdown;
 pub mod sync;
+pub mod ws;
 
 pub use error::{Failure, Result};

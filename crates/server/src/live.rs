@@ -19,11 +19,13 @@ mod slab;
 mod state;
 
 pub use attach::{Attachment, Step};
-pub use catchup::{CatchUp, Given};
+pub use catchup::Given;
 pub use encode::event;
 pub use outcome::{Outcome, Waiter};
 pub use session::{Cut, QueueLimits, Session};
 pub use sight::Sight;
+
+pub(crate) use encode::with_field;
 
 use crate::engines::Engines;
 use crate::error::{Failure, Result};

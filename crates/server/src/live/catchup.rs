@@ -4,7 +4,9 @@
 use super::sight::Sight;
 use super::{Attachment, Hub, encode};
 use crate::error::{Failure, Result};
+use bytes::Bytes;
 use chat4all_model::api::Event;
+use chat4all_model::command::Count;
 use chat4all_model::cursor::{Cursor, Page, Stage};
 use chat4all_model::id::{ConversationId, UserId};
 use chat4all_model::rows::Position;
@@ -23,8 +25,16 @@ pub struct Given {
     pub cursor: Cursor,
 }
 
+impl Given {
+    /// The events as frames.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Bytes> {
+        self.events.iter().map(encode::frame).collect()
+    }
+}
+
 /// One page in the making.
-pub struct CatchUp<'a> {
+struct CatchUp<'a> {
     hub: &'a Hub,
     user: &'a UserId,
     epoch: u32,
@@ -49,6 +59,37 @@ impl Attachment {
         };
         let page = CatchUp { hub, user: self.user(), epoch, from, to, limit: limit.max(1), events: Vec::new() };
         page.read(stage).await
+    }
+}
+
+impl Attachment {
+    /// By the heads of the store: how far each conversation has been delivered to a client that has everything
+    /// before `to`, where it was not known to be so far. Waits for its turn.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn received_by_heads(&self, to: &[u64]) -> Result<Vec<(ConversationId, Count)>> {
+        let hub = self.hub();
+        let _turn = hub.turns.acquire().await.map_err(Failure::internal)?;
+        let store = &hub.engines.store;
+        let open = store.memberships(self.user()).await?.into_iter().filter(|(_, interval)| interval.to.is_none());
+        let open: Vec<ConversationId> = open.map(|(conversation, _)| conversation).collect();
+        let mut received = Vec::new();
+        for chunk in open.chunks(CHUNK) {
+            let overviews = store.overviews(chunk.to_vec()).await?;
+            let own = store.own(self.user(), chunk.to_vec()).await?;
+            for ((conversation, overview), own) in chunk.iter().zip(overviews).zip(own) {
+                let Some(overview) = overview else { continue };
+                let end = to.get(hub.partition(conversation) as usize).copied().unwrap_or(0);
+                let head = overview.head;
+                // What is newer than the client's cursor is acknowledged by a later one.
+                let has_it = overview.position.offset() < end;
+                if has_it && head.last_by_others(self.user()) > own.markers.delivered.seq {
+                    received.push((conversation.clone(), Count { seq: head.seq, n: head.n }));
+                }
+            }
+        }
+        Ok(received)
     }
 }
 
@@ -179,7 +220,8 @@ impl CatchUp<'_> {
         let room = self.room();
         let changes = self.hub.engines.store.own_changes(self.user, partition, from, to, room).await?;
         self.events.extend(changes.iter().map(|change| encode::own_change(change, self.user)));
-        Ok(Some(match changes.last().filter(|_| changes.len() == room) {
+        // A page may be shorter than its room, for it ends with a whole position: only an empty one is the last.
+        Ok(Some(match changes.last() {
             Some(last) => Stage::Own { partition, after: last.position.0 },
             None => Stage::Own { partition: partition + 1, after: 0 },
         }))
@@ -194,7 +236,7 @@ impl CatchUp<'_> {
         let rejected = self.hub.engines.store.rejections(self.user, partition, from, to, room).await?;
         let plain = |fact| encode::event_in(fact, encode::Form::Plain, false);
         self.events.extend(rejected.iter().map(|stored| plain(&stored.fact)));
-        Ok(Some(match rejected.last().filter(|_| rejected.len() == room) {
+        Ok(Some(match rejected.last() {
             Some(last) => Stage::Rejections { partition, after: last.position.0 },
             None => Stage::Rejections { partition: partition + 1, after: 0 },
         }))
