@@ -40,7 +40,7 @@ use chat4all_model::id::{ConversationId, IdError, RecordId, UserId};
 use chat4all_model::state::Known;
 use lookup::Lookup;
 use send::Recent;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The use-cases of conversations and messages. Cheap to clone.
@@ -119,8 +119,9 @@ impl Chat {
     }
 
     /// The accounts of these people, by id.
-    async fn people(&self, users: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, Account>> {
-        let users: Vec<UserId> = users.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    async fn people(&self, mut users: Vec<UserId>) -> Result<HashMap<UserId, Account>> {
+        users.sort_unstable();
+        users.dedup();
         let mut people = HashMap::with_capacity(users.len());
         for some in users.chunks(MAX_ENTRIES) {
             let found = self.accounts.get(some).await?;
@@ -131,7 +132,7 @@ impl Chat {
 
     /// Refuses people who do not exist.
     async fn must_exist(&self, field: &str, users: &[UserId]) -> Result<()> {
-        let people = self.people(users.iter().cloned()).await?;
+        let people = self.people(users.to_vec()).await?;
         let mut errors = validate::Errors::default();
         for user in users.iter().filter(|user| !people.contains_key(*user)) {
             errors.add(field, format!("there is no user {user}"));

@@ -160,8 +160,8 @@ impl Chat {
     pub(super) async fn views(&self, entries: Vec<Entry>, shown: usize) -> Result<Vec<Conversation>> {
         let read = entries.into_iter().map(|entry| self.settled_faces(entry, shown));
         let faces: Vec<_> = futures_util::stream::iter(read).buffered(AT_ONCE).try_collect().await?;
-        let users =
-            faces.iter().flat_map(|(_, faces)| faces.members.iter().map(|member| member.user.clone()));
+        let users: Vec<UserId> =
+            faces.iter().flat_map(|(_, faces)| &faces.members).map(|member| member.user.clone()).collect();
         let people = self.people(users).await?;
         Ok(faces.into_iter().map(|(entry, faces)| view(&entry, faces, &people)).collect())
     }

@@ -27,7 +27,8 @@ impl Chat {
             members = self.content.members(&now, after, limit + 1).await?;
         }
         let (members, next) = cut(members, limit, |member| (member.joined_at, member.user.clone()));
-        let people = self.people(members.iter().map(|member| member.user.clone())).await?;
+        let users: Vec<UserId> = members.iter().map(|member| member.user.clone()).collect();
+        let people = self.people(users).await?;
         Ok(Page { items: members.iter().map(|member| participant(member, &people)).collect(), next })
     }
 

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Changed {
     /// It is so now; a read that brings the position sees it.
     Done(Option<String>),
-    /// It was so already.
+    /// It was so already. A marker is a register without an id: of it this says only that it is there now.
     Same,
     /// It is durable and will be decided; the outcome is not known yet.
     Pending,
