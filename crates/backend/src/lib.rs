@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod bus;
+pub mod check;
 pub mod error;
 pub mod folder;
 pub mod log;
