@@ -11,6 +11,8 @@ mod projector;
 mod publish;
 mod retention;
 
+pub(crate) use publish::publish;
+
 use crate::clock::Clock;
 use crate::engines::Engines;
 use crate::health::Health;

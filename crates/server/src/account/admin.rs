@@ -17,8 +17,8 @@ pub enum Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// The actor's name in the audit log.
-    fn name(&self) -> Result<&str> {
+    /// The actor's name in the audit log; refuses an administrator who is none.
+    pub(crate) fn name(&self) -> Result<&str> {
         match self {
             Self::Operator => Ok("operator"),
             Self::Admin(caller) => caller.require_admin().map(|()| caller.user_id.as_str()),

@@ -26,7 +26,8 @@ struct Outbound<'a> {
     timestamp: u64,
 }
 
-pub(super) async fn publish(log: &dyn EventLog, partition: u32, counted: &[Counted]) -> Result<()> {
+/// Appends what of these facts leaves for other platforms.
+pub(crate) async fn publish(log: &dyn EventLog, partition: u32, counted: &[Counted]) -> Result<()> {
     for topic in [Topic::WhatsappOutbound, Topic::InstagramOutbound] {
         let mut records = Vec::new();
         for fact in counted.iter().flat_map(|counted| counted.facts.iter()) {
