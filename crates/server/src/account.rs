@@ -8,6 +8,7 @@ mod limit;
 mod password;
 mod profile;
 mod rules;
+mod seed;
 mod sign_in;
 mod token;
 mod watch;

@@ -203,7 +203,7 @@ impl AccountService {
         Ok(self.accounts.get(std::slice::from_ref(user)).await?.pop())
     }
 
-    async fn open_session(&self, account: Account) -> Result<Tokens> {
+    pub(super) async fn open_session(&self, account: Account) -> Result<Tokens> {
         let now = self.ambient.now();
         let refresh = self.random_token();
         let session_id = SessionId::new(&self.ambient.uuid());
