@@ -33,7 +33,11 @@ impl Sync {
     /// Catching up with what `hub` hears.
     #[must_use]
     pub fn new(hub: Arc<Hub>, secret: &Secret) -> Self {
-        Self { hub, key: CursorKey::new(secret.derive("cursor")), waiters: Arc::new(Semaphore::new(MAX_WAITERS)) }
+        Self {
+            hub,
+            key: CursorKey::new(secret.derive("cursor")),
+            waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
+        }
     }
 
     /// The hub.
@@ -59,7 +63,13 @@ impl Sync {
     ///
     /// # Errors
     /// `CursorExpired`: take a snapshot. `Overloaded` if too many wait.
-    pub async fn since(&self, caller: &Caller, cursor: &str, limit: usize, wait: Duration) -> Result<EventPage> {
+    pub async fn since(
+        &self,
+        caller: &Caller,
+        cursor: &str,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<EventPage> {
         caller.require(Scope::Read)?;
         let mut cursor = self.open(&caller.user_id, cursor)?;
         let limit = limit.clamp(1, MAX_LIMIT);

@@ -57,7 +57,8 @@ impl Attachment {
             Some(Page { to, stage }) => (to, stage),
             None => (hub.end_point(&from).await?, Stage::Events { conversation: None, seq: 0 }),
         };
-        let page = CatchUp { hub, user: self.user(), epoch, from, to, limit: limit.max(1), events: Vec::new() };
+        let page =
+            CatchUp { hub, user: self.user(), epoch, from, to, limit: limit.max(1), events: Vec::new() };
         page.read(stage).await
     }
 }
@@ -72,7 +73,8 @@ impl Attachment {
         let hub = self.hub();
         let _turn = hub.turns.acquire().await.map_err(Failure::internal)?;
         let store = &hub.engines.store;
-        let open = store.memberships(self.user()).await?.into_iter().filter(|(_, interval)| interval.to.is_none());
+        let open =
+            store.memberships(self.user()).await?.into_iter().filter(|(_, interval)| interval.to.is_none());
         let open: Vec<ConversationId> = open.map(|(conversation, _)| conversation).collect();
         let mut received = Vec::new();
         for chunk in open.chunks(CHUNK) {

@@ -113,11 +113,9 @@ pub(crate) fn event_in(fact: &Fact, form: Form, blank: bool) -> Event {
             message_seq: target.at.seq,
             content: text.as_deref().filter(|_| !masked && !blank).map(str::to_owned),
         },
-        What::Deleted { target, .. } => Event::MessageDeleted {
-            at: at(),
-            message_id: target.id.to_string(),
-            message_seq: target.at.seq,
-        },
+        What::Deleted { target, .. } => {
+            Event::MessageDeleted { at: at(), message_id: target.id.to_string(), message_seq: target.at.seq }
+        }
         What::Reacted { target, emoji, removed, .. } => {
             let (message_id, message_seq) = (target.id.to_string(), target.at.seq);
             let emoji = (!masked).then(|| emoji.as_ref().to_owned());

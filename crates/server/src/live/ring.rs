@@ -151,7 +151,9 @@ fn texts(fact: &Fact) -> usize {
         What::Message { content, client_id, .. } => {
             let lists = content.files.iter().chain(&content.mentions).map(|s| s.len() + 16).sum::<usize>();
             let text = content.text.as_ref().map_or(0, |s| s.len());
-            text + content.data.as_ref().map_or(0, |s| s.len()) + lists + client_id.as_ref().map_or(0, |s| s.len())
+            text + content.data.as_ref().map_or(0, |s| s.len())
+                + lists
+                + client_id.as_ref().map_or(0, |s| s.len())
         }
         What::Edited { text, state, .. } => text.as_ref().map_or(0, |s| s.len()) + state.edits.len() * 8,
         What::Deleted { state, .. } | What::Reacted { state, .. } => {

@@ -6,8 +6,8 @@ use super::ring::{Entry, Ring};
 use super::session::{Cut, Session};
 use bytes::Bytes;
 use chat4all_model::api::Event;
-use chat4all_model::fact::{Fact, What};
 use chat4all_model::command::Count;
+use chat4all_model::fact::{Fact, What};
 use chat4all_model::id::{ConversationId, UserId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -144,11 +144,14 @@ impl State {
 
     /// What the ring has for a user after `from`; none if it does not reach back so far.
     pub(super) fn pick(&self, user: u32, from: &[u64], limit: usize) -> Option<Picked> {
-        if self.rings.len() != from.len() || self.rings.iter().zip(from).any(|(ring, from)| *from < ring.start) {
+        if self.rings.len() != from.len()
+            || self.rings.iter().zip(from).any(|(ring, from)| *from < ring.start)
+        {
             return None;
         }
         let entry = self.index.user(user)?;
-        let starts: Vec<u64> = self.rings.iter().zip(from).map(|(ring, from)| ring.serial_at(*from)).collect();
+        let starts: Vec<u64> =
+            self.rings.iter().zip(from).map(|(ring, from)| ring.serial_at(*from)).collect();
         let all: u64 = self.rings.iter().zip(&starts).map(|(ring, start)| ring.end_serial() - start).sum();
         let few = all <= 2 * entry.conversations.len() as u64;
         let mut candidates: Vec<Vec<u64>> = vec![Vec::new(); from.len()];
@@ -174,14 +177,7 @@ impl State {
     }
 
     /// The first of these candidates, whole records at a time.
-    fn page(
-        &self,
-        user: u32,
-        id: &UserId,
-        from: &[u64],
-        candidates: Vec<Vec<u64>>,
-        limit: usize,
-    ) -> Picked {
+    fn page(&self, user: u32, id: &UserId, from: &[u64], candidates: Vec<Vec<u64>>, limit: usize) -> Picked {
         let mut picked = Picked { given: Vec::new(), next: from.to_vec(), done: true };
         let (mut facts, mut bytes) = (0, 0);
         for ((p, ring), mut list) in (0_u32..).zip(&self.rings).zip(candidates) {
@@ -214,7 +210,8 @@ impl State {
     /// In which form a user who catches up gets an entry. Of receipts, one's own alone are caught up.
     fn form(&self, user: u32, id: &UserId, entry: &Entry) -> Option<Form> {
         let fact = entry.fact();
-        let current = matches!(fact.what, What::Receipt { .. } | What::Settings { .. } | What::Rejected { .. });
+        let current =
+            matches!(fact.what, What::Receipt { .. } | What::Settings { .. } | What::Rejected { .. });
         if current {
             return (fact.actor == *id).then_some(Form::Plain);
         }

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn rubbish_is_refused_with_the_id_where_there_is_one() {
-        let deep = format!("{}1{}", r#"{"type":"send","data":"#.to_owned() + &"[".repeat(5000), "]".repeat(5000));
+        let deep =
+            format!("{}1{}", r#"{"type":"send","data":"#.to_owned() + &"[".repeat(5000), "]".repeat(5000));
         let long_id = format!(r#"{{"type":"ping","id":"{}"}}"#, "i".repeat(256));
         let table: &[(&str, Option<&str>, Code, &str)] = &[
             ("", None, Code::InvalidRequest, "not JSON"),
@@ -207,7 +208,12 @@ mod tests {
             (r#"{"id":"1","type":"send","contents":"a"}"#, Some("1"), Code::InvalidRequest, "`contents`"),
             (r#"{"id":"1","type":"send","content":1}"#, Some("1"), Code::InvalidRequest, "content"),
             (r#"{"id":"1","type":"edit","message_id":"m"}"#, Some("1"), Code::InvalidRequest, "`content`"),
-            (r#"{"id":"1","type":"read","conversation_id":"c","seq":-1}"#, Some("1"), Code::InvalidRequest, "seq"),
+            (
+                r#"{"id":"1","type":"read","conversation_id":"c","seq":-1}"#,
+                Some("1"),
+                Code::InvalidRequest,
+                "seq",
+            ),
             (r#"{"id":"1","type":"ack"}"#, Some("1"), Code::InvalidRequest, "`cursor`"),
             (r#"{"id":"1","type":"token","token":null}"#, Some("1"), Code::InvalidRequest, "token"),
         ];
@@ -230,10 +236,19 @@ mod tests {
         let id = || Some("7".to_owned());
         let (message_id, content) = (|| "m".to_owned(), || "é\u{200d}🧑".to_owned());
         let frames = [
-            ClientFrame::Send { id: id(), message: SendMessage { content: Some(content()), ..Default::default() } },
+            ClientFrame::Send {
+                id: id(),
+                message: SendMessage { content: Some(content()), ..Default::default() },
+            },
             ClientFrame::Edit { id: id(), client_id: id(), message_id: message_id(), content: content() },
             ClientFrame::Delete { id: id(), client_id: None, message_id: message_id() },
-            ClientFrame::React { id: id(), client_id: None, message_id: message_id(), emoji: content(), remove: true },
+            ClientFrame::React {
+                id: id(),
+                client_id: None,
+                message_id: message_id(),
+                emoji: content(),
+                remove: true,
+            },
             ClientFrame::Read { id: id(), conversation_id: "g:1".into(), seq: 4 },
             ClientFrame::Ack { cursor: "c".into() },
             ClientFrame::Token { id: id(), token: "t".into() },

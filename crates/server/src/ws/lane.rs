@@ -107,7 +107,10 @@ impl Lane {
             None => {}
             Some(Op::Change { id, change }) => {
                 let (chat, caller) = (self.chat.clone(), Arc::clone(caller));
-                self.step = Some(Box::pin(async move { Stepped::Answered(see_through(chat, caller, id, change).await) }));
+                self.step =
+                    Some(Box::pin(
+                        async move { Stepped::Answered(see_through(chat, caller, id, change).await) },
+                    ));
             }
             Some(Op::Send { id, message }) => {
                 let (mut names, mut run) = (Vec::new(), Vec::new());

@@ -24,7 +24,11 @@ pub(super) struct Entry {
 
 impl Registry {
     pub(super) fn enter(self: &Arc<Self>, id: &SessionId, session: &Arc<Session>) -> Entry {
-        self.sessions.lock().entry(id.clone()).or_insert_with(|| Vec::with_capacity(1)).push(Arc::clone(session));
+        self.sessions
+            .lock()
+            .entry(id.clone())
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(Arc::clone(session));
         Entry { registry: Arc::clone(self), id: id.clone(), session: Arc::clone(session) }
     }
 
