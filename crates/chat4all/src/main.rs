@@ -1,6 +1,7 @@
 //! The `chat4all` binary: the server's commands and a client's.
 
 mod cli;
+mod server;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,12 +19,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the server
+    Serve(Box<server::settings::Settings>),
     #[command(flatten)]
     Client(cli::Command),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Serve(settings) => server::serve::run(*settings),
         Command::Client(command) => cli::run(command),
     }
 }

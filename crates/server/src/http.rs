@@ -22,11 +22,13 @@ mod problem;
 mod query;
 mod reactions;
 mod routes;
+mod socket;
 mod sync;
 mod trail;
 mod users;
 
 pub use extract::client_address;
+pub use socket::sockets;
 
 use crate::account::AccountService;
 use crate::chat::Chat;

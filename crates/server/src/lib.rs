@@ -4,14 +4,19 @@
 
 pub mod access;
 pub mod account;
+pub mod app;
 pub mod chat;
 pub mod clock;
+pub mod dead_letters;
 pub mod engines;
 pub mod error;
 pub mod events;
 pub mod health;
+pub mod http;
 pub mod listen;
 pub mod live;
+pub mod operator;
+pub mod ready;
 pub mod router;
 pub mod secret;
 pub mod shutdown;

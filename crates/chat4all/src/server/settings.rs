@@ -65,10 +65,10 @@ pub struct Settings {
     pub max_connections: usize,
     /// Sockets at once of one user.
     #[arg(long, env = "CHAT4ALL_MAX_CONNECTIONS_PER_USER", default_value_t = 50)]
-    pub max_connections_per_user: usize,
+    pub max_connections_per_user: u32,
     /// Sockets at once from one address.
     #[arg(long, env = "CHAT4ALL_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 1_000)]
-    pub max_connections_per_address: usize,
+    pub max_connections_per_address: u32,
     /// Frames a second of one socket, on average; four times as many at once.
     #[arg(long, env = "CHAT4ALL_MAX_FRAMES_PER_SECOND", default_value_t = 500)]
     pub max_frames_per_second: u32,

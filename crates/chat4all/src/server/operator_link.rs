@@ -1,0 +1,129 @@
+//! The data folder as operators name it, and the way to whoever has it.
+
+use chat4all_server::operator::{Link, LinkError};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Which installation.
+#[derive(Debug, Clone, Args)]
+pub struct Folder {
+    /// The data folder.
+    #[arg(long, env = "CHAT4ALL_DATA", default_value = "./data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// The secret, where the server is given one; left out: the one in the data folder.
+    #[arg(long, env = "CHAT4ALL_SECRET", hide = true, hide_env_values = true)]
+    pub secret: Option<String>,
+}
+
+/// Why an operator's command ends without having done its work, in words.
+#[derive(Debug)]
+pub struct Stopped(pub String);
+
+impl From<LinkError> for Stopped {
+    fn from(error: LinkError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Stopped {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Stopped {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Folder {
+    /// The way to the server that has the folder, or else to the folder itself.
+    pub async fn link(&self) -> Result<Link, Stopped> {
+        Ok(Link::open(&self.data, self.secret.as_deref()).await?)
+    }
+
+    /// The same for a folder that must be there: looking at one that is not would make it.
+    pub async fn existing(&self) -> Result<Link, Stopped> {
+        if !self.data.is_dir() {
+            let why = format!("there is no data folder {}; name it with --data", self.data.display());
+            return Err(Stopped(why));
+        }
+        self.link().await
+    }
+}
+
+/// Runs a command to its end and says why it stopped.
+pub fn run(work: impl Future<Output = Result<ExitCode, Stopped>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(Stopped::from).and_then(|runtime| runtime.block_on(work));
+    outcome.unwrap_or_else(|Stopped(why)| {
+        // Nobody to tell that nobody can be told.
+        let _ = writeln!(std::io::stderr().lock(), "chat4all: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A line on standard output. A reader that has gone away (`| head`) is an error, not a panic.
+pub fn say(line: &str) -> Result<(), Stopped> {
+    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+}
+
+/// A value as JSON on a line of its own.
+pub fn say_json(value: &impl serde::Serialize) -> Result<(), Stopped> {
+    say(&serde_json::to_string(value)?)
+}
+
+/// A name as a segment of a path.
+pub fn segment(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// A moment of the server's clock, as RFC 3339 to the millisecond.
+pub fn moment(ms: u64) -> String {
+    let (days, of_day) = (i64::try_from(ms / 86_400_000).unwrap_or(0), ms % 86_400_000);
+    // Howard Hinnant's civil_from_days, for days since 1970.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, millisecond) = (of_day / 1000 % 60, of_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_they_were() {
+        assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(moment(1_764_756_930_123), "2025-12-03T10:15:30.123Z");
+        assert_eq!(moment(951_782_400_000), "2000-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn no_name_leaves_its_segment() {
+        assert_eq!(segment("alice.b-c_1"), "alice.b-c_1");
+        assert_eq!(segment("../a?b%"), "..%2Fa%3Fb%25");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder { data: dir.path().join("data"), secret: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stopped = runtime.block_on(folder.existing()).err().unwrap();
+        assert!(stopped.0.contains("--data"), "{stopped:?}");
+        assert!(!folder.data.exists());
+    }
+}

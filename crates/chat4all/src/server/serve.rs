@@ -1,0 +1,152 @@
+//! `chat4all serve`
+
+use super::settings::{LogFormat, Registration, Role, Settings, Switch};
+use chat4all_backend::folder::DataFolder;
+use chat4all_server::account::{self, AccountSettings, Ambient, AuthLimits};
+use chat4all_server::app::{App, AppSettings};
+use chat4all_server::clock::system_clock;
+use chat4all_server::engines::Embedded;
+use chat4all_server::http::HttpSettings;
+use chat4all_server::live::LiveSettings;
+use chat4all_server::secret::Secret;
+use chat4all_server::shutdown;
+use chat4all_server::ws::GatewaySettings;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(settings: Settings) -> ExitCode {
+    match start(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("chat4all cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(settings: Settings) -> Outcome {
+    let settings = settings.with_file()?;
+    super::logging::start(settings.log_format == LogFormat::Json, &settings.log_level)?;
+    check(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(settings))
+}
+
+/// Refuses what this binary cannot do, and says what it can.
+fn check(settings: &Settings) -> Outcome {
+    let urls = [("log-url", Some(&settings.log_url)), ("store-url", Some(&settings.store_url)),
+        ("accounts-url", settings.accounts_url.as_ref()), ("bus-url", Some(&settings.bus_url))];
+    for (name, url) in urls {
+        if let Some(url) = url.filter(|url| *url != "embedded") {
+            return Err(format!("--{name} {url}: this build knows only `embedded`").into());
+        }
+    }
+    for role in [Role::Api, Role::Gateway, Role::Router] {
+        if !settings.roles.contains(&role) {
+            let why = "the embedded log belongs to one process, which must do everything; leave --roles out";
+            return Err(format!("--roles without {role:?}: {why}").into());
+        }
+    }
+    Ok(())
+}
+
+async fn serve(settings: Settings) -> Outcome {
+    let (stopper, shutdown) = shutdown::channel();
+    let listener = listen(settings.listen, "listen").await?;
+    let ops = listen(settings.ops_listen, "ops-listen").await?;
+    let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
+    let clock = system_clock();
+    let (data, partitions, opened_by) = (settings.data.clone(), settings.partitions, clock.clone());
+    let embedded = tokio::task::spawn_blocking(move || {
+        DataFolder::open(&data).and_then(|folder| Embedded::open(folder, partitions, &opened_by))
+    })
+    .await??;
+    let secret = match &settings.secret {
+        Some(secret) => Secret::new(secret)?,
+        None => Secret::of_folder(embedded.folder.path())?,
+    };
+    let app = App::new(embedded.engines(), Ambient::system(), app_settings(&settings, secret, address)?).await?;
+    greet(&settings, &embedded, address, ops_address);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stopping = tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: letting go of sockets, finishing requests");
+        stopper.stop();
+    });
+    app.serve(listener, ops, shutdown).await;
+    stopping.await?;
+    embedded.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, name: &str) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| format!("--{name} {address}: {e}").into())
+}
+
+fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Outcome<AppSettings> {
+    let limits = match settings.auth_limits {
+        Switch::On => AuthLimits::default(),
+        Switch::Off => AuthLimits::OFF,
+    };
+    let registration = match settings.registration {
+        Registration::Open => account::Registration::Open,
+        Registration::Invite => account::Registration::Invite,
+        Registration::Closed => account::Registration::Closed,
+    };
+    Ok(AppSettings {
+        name: format!("{address}/{}", std::process::id()).into(),
+        secret,
+        accounts: AccountSettings { registration, limits, ..AccountSettings::default() },
+        live: LiveSettings { ring_bytes: settings.ring_mib << 20, ..LiveSettings::default() },
+        http: HttpSettings {
+            allowed_origins: settings.allowed_origins.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            requests: settings.max_requests,
+            ..HttpSettings::default()
+        },
+        ws: GatewaySettings {
+            per_user: settings.max_connections_per_user,
+            per_address: settings.max_connections_per_address,
+            frames_per_second: settings.max_frames_per_second,
+            frame_burst: settings.max_frames_per_second.saturating_mul(4),
+            origins: origins(&settings.allowed_origins),
+        },
+        log_retention: Some(settings.log_retention.0),
+        metrics: super::metrics::install()?,
+        max_connections: settings.max_connections,
+        pause_router: settings.pause_router,
+    })
+}
+
+/// Without a list pages of every origin may connect, which is safe as tokens are no cookies.
+fn origins(allowed: &[String]) -> Option<Vec<String>> {
+    let every = allowed.is_empty() || allowed.iter().any(|origin| origin == "*");
+    (!every).then(|| allowed.to_vec())
+}
+
+#[expect(clippy::print_stdout, reason = "what a person sees who starts it")]
+fn greet(settings: &Settings, embedded: &Embedded, address: SocketAddr, ops: SocketAddr) {
+    let data = settings.data.display();
+    let log = embedded.engines().log;
+    println!("log       embedded  {data}/log.db, {} partitions, epoch {}: every answer is synced to disk", log.partitions(), log.epoch());
+    println!("store     embedded  {data}/store.db: rebuilt from the log after a power cut");
+    println!("accounts  embedded  {data}/accounts.db: every answer is synced to disk");
+    println!("bus       embedded  in memory: what may be lost");
+    println!("metrics   http://{ops}/metrics");
+    println!("chat4all  http://{address}");
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a process that cannot start")]
+fn complain(what: &str) {
+    eprintln!("{what}");
+}
