@@ -19,15 +19,11 @@ use chat4all_server::operator::{
 use chat4all_server::router::RouterOptions;
 use chat4all_server::secret::Secret;
 use chat4all_server::shutdown::{self, Stopper};
-use http::Method;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-/// No body.
-const NONE: Option<&()> = None;
 
 /// A server without its transports: it decides, projects and answers operators.
 struct Server {
@@ -120,7 +116,7 @@ async fn running(path: &Path) -> Link {
 }
 
 async fn report(link: &Link) -> Report {
-    link.call(Method::GET, "/doctor", NONE).await.unwrap()
+    link.get("/doctor").await.unwrap()
 }
 
 fn talk() -> (ConversationId, UserId, UserId) {
@@ -142,25 +138,25 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
 /// Everything an operator does to accounts.
 async fn administrate(link: &Link, username: &str) {
     let named = Named { username: username.to_owned() };
-    let me: Me = link.call(Method::POST, "/admins", Some(&named)).await.unwrap();
+    let me: Me = link.post("/admins", &named).await.unwrap();
     assert_eq!(me.permissions, ["admin"]);
-    let me: Me = link.call(Method::DELETE, &format!("/admins/{username}"), NONE).await.unwrap();
+    let me: Me = link.delete(&format!("/admins/{username}")).await.unwrap();
     assert_eq!(me.permissions, Vec::<String>::new());
-    let new: NewPassword = link.call(Method::POST, "/password", Some(&named)).await.unwrap();
+    let new: NewPassword = link.post("/password", &named).await.unwrap();
     assert!(new.password.len() >= 20);
     let ttl = InviteRequest { ttl_seconds: 60 };
-    let invite: Invite = link.call(Method::POST, "/invites", Some(&ttl)).await.unwrap();
+    let invite: Invite = link.post("/invites", &ttl).await.unwrap();
     assert!(invite.invite.len() >= 20);
-    let users: Page<Me> = link.call(Method::GET, "/users?limit=1", NONE).await.unwrap();
-    assert_eq!(users.items[0].username, "u0");
-    let next = format!("/users?cursor={}", users.next.unwrap());
-    let users: Page<Me> = link.call(Method::GET, &next, NONE).await.unwrap();
-    assert_eq!(users.items[0].username, "u1");
-    let audit: Page<serde_json::Value> = link.call(Method::GET, "/audit", NONE).await.unwrap();
+    let first: Page<Me> = link.get("/users?limit=1").await.unwrap();
+    let rest: Page<Me> = link.get(&format!("/users?cursor={}", first.next.unwrap())).await.unwrap();
+    let mut names: Vec<String> = first.items.into_iter().chain(rest.items).map(|me| me.username).collect();
+    names.sort();
+    assert_eq!(names, ["u0", "u1", "u2"]);
+    let audit: Page<serde_json::Value> = link.get("/audit").await.unwrap();
     assert_eq!(audit.items[0]["action"], "invite.create");
     assert_eq!(audit.items[1]["actor"], "operator");
     let nobody = Named { username: "nobody".to_owned() };
-    let refused = link.call::<Me>(Method::POST, "/admins", Some(&nobody)).await.unwrap_err();
+    let refused = link.post::<Me>("/admins", &nobody).await.unwrap_err();
     assert!(matches!(&refused, LinkError::Refused(problem) if problem.code == "not_found"), "{refused}");
 }
 
@@ -212,16 +208,16 @@ async fn dead_letters_are_listed_and_replayed_once_readable() {
     }
     server.append(&message(0)).await;
     server.texts(&conversation, 1).await;
-    let first: Page<DeadLetterView> = link.call(Method::GET, "/dead-letters", NONE).await.unwrap();
+    let first: Page<DeadLetterView> = link.get("/dead-letters").await.unwrap();
     assert_eq!(first.items.len(), 50);
     assert_eq!((first.items[7].topic.as_str(), first.items[7].offset), ("messages", 7));
     let rest = format!("/dead-letters?cursor={}", first.next.unwrap());
-    let rest: Page<DeadLetterView> = link.call(Method::GET, &rest, NONE).await.unwrap();
+    let rest: Page<DeadLetterView> = link.get(&rest).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (10, None));
     let replay = |id: &str| format!("/dead-letters/{id}/replay");
-    let refused = link.call::<DeadLetterView>(Method::POST, &replay(&rest.items[0].id), NONE).await.unwrap_err();
+    let refused = link.post::<DeadLetterView>(&replay(&rest.items[0].id), &()).await.unwrap_err();
     assert!(refused.to_string().contains("cannot read it either"), "{refused}");
-    let refused = link.call::<DeadLetterView>(Method::POST, &replay("0-0-0"), NONE).await.unwrap_err();
+    let refused = link.post::<DeadLetterView>(&replay("0-0-0"), &()).await.unwrap_err();
     assert!(refused.to_string().contains("no such dead letter"), "{refused}");
     server.stop().await;
 }
@@ -241,13 +237,13 @@ async fn a_dead_letter_of_another_day_is_decided_once() {
     let counted = Counted { position: Position::new(1, 0), facts: [].into(), dead: [dead].into() };
     let projection = Projection { counted: vec![counted], ..Projection::default() };
     server.embedded.store.project(3, projection).await.unwrap();
-    let letters: Page<DeadLetterView> = link.call(Method::GET, "/dead-letters", NONE).await.unwrap();
+    let letters: Page<DeadLetterView> = link.get("/dead-letters").await.unwrap();
     let replay = format!("/dead-letters/{}/replay", letters.items[0].id);
-    let replayed: DeadLetterView = link.call(Method::POST, &replay, NONE).await.unwrap();
+    let replayed: DeadLetterView = link.post(&replay, &()).await.unwrap();
     assert!(replayed.replayed_at.is_some());
     let (conversation, ..) = talk();
     assert_eq!(server.texts(&conversation, 1).await, ["0"]);
-    let refused = link.call::<DeadLetterView>(Method::POST, &replay, NONE).await.unwrap_err();
+    let refused = link.post::<DeadLetterView>(&replay, &()).await.unwrap_err();
     assert!(refused.to_string().contains("replayed before"), "{refused}");
     server.stop().await;
 }

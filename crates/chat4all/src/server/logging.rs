@@ -1,10 +1,301 @@
-//! Log lines, to stderr.
+//! Log lines, to stderr: for people `[time] [role] [level] what field=value …`, or one JSON object each.
+//!
+//! Whoever logs never waits for whoever reads: lines go through a bounded queue to a thread that writes them, and
+//! what does not fit is counted and told.
 
-use tracing_subscriber::EnvFilter;
+use super::operator_link::moment;
+use serde_json::Value;
+use std::error::Error;
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, registry};
 
-/// Starts logging.
-pub fn start(json: bool, level: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// Lines that may wait to be written.
+const QUEUE: usize = 8_192;
+/// A longer value is cut.
+const MAX_VALUE_BYTES: usize = 4_096;
+/// How long the end waits for a reader of stderr.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// Writes what waits when it is dropped.
+#[derive(Debug)]
+pub struct Logging {
+    queue: SyncSender<Job>,
+}
+
+enum Job {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// Starts logging, once a process. Lines that `level` admits (`info`, `chat4all_server=debug`, …) are written.
+pub fn start(json: bool, level: &str) -> Result<Logging, Box<dyn Error + Send + Sync>> {
     let filter = EnvFilter::try_new(level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { lines.json().try_init() } else { lines.try_init() }
+    let (queue, jobs) = sync_channel(QUEUE);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let lines = Lines { json, queue: queue.clone(), dropped: Arc::clone(&dropped) };
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&jobs, json, &dropped))?;
+    registry().with(filter).with(lines).try_init()?;
+    Ok(Logging { queue })
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        let (done, flushed) = sync_channel(1);
+        // A queue that is full has a reader who does not read: there is nothing to wait for.
+        if self.queue.try_send(Job::Flush(done)).is_ok() {
+            let _late: Result<(), RecvTimeoutError> = flushed.recv_timeout(FLUSH_WITHIN);
+        }
+    }
+}
+
+fn write(jobs: &Receiver<Job>, json: bool, dropped: &AtomicU64) {
+    let mut told = 0;
+    while let Ok(job) = jobs.recv() {
+        let lost = dropped.load(Ordering::Relaxed);
+        if lost > told {
+            let mut line = Line::new(json, "Server", Level::WARN, now_ms());
+            line.add("message", Value::from("log lines were lost: their reader is too slow"));
+            line.add("lines", Value::from(lost - told));
+            told = lost;
+            put(&line.finish());
+        }
+        match job {
+            Job::Line(line) => put(&line),
+            // Whoever waited may have gone.
+            Job::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// A line at once, so that those of two processes do not mix. If stderr is closed nobody can be told.
+fn put(line: &str) {
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+struct Lines {
+    json: bool,
+    queue: SyncSender<Job>,
+    /// Lines for which there was no room.
+    dropped: Arc<AtomicU64>,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let about = event.metadata();
+        let mut line = Line::new(self.json, role(about.target()), *about.level(), now_ms());
+        event.record(&mut line);
+        if self.queue.try_send(Job::Line(line.finish())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Who speaks, by the module.
+fn role(target: &str) -> &'static str {
+    let Some(path) = target.strip_prefix("chat4all_") else { return "Server" };
+    let (part, module) = path.split_once("::").unwrap_or((path, ""));
+    match (part, module.split("::").next().unwrap_or_default()) {
+        ("server", "http" | "listen" | "chat" | "sync") => "API",
+        ("server", "ws" | "live") => "Gateway",
+        ("server", "router" | "events") => "Router",
+        ("server", "account") | ("backend", "accounts") => "Accounts",
+        ("backend", "log") => "Log",
+        ("backend", "store" | "sqlite") => "Store",
+        ("backend", "bus") => "Bus",
+        _ => "Server",
+    }
+}
+
+/// A line in the making.
+struct Line {
+    json: bool,
+    role: &'static str,
+    level: Level,
+    time_ms: u64,
+    message: String,
+    /// In the order given.
+    fields: Vec<(String, Value)>,
+}
+
+impl Line {
+    fn new(json: bool, role: &'static str, level: Level, time_ms: u64) -> Self {
+        Self { json, role, level, time_ms, message: String::new(), fields: Vec::new() }
+    }
+
+    fn add(&mut self, name: &str, value: Value) {
+        match value {
+            Value::String(text) if name == "message" => self.message = cut(text),
+            Value::String(text) => self.fields.push((name.to_owned(), cut(text).into())),
+            other => self.fields.push((name.to_owned(), other)),
+        }
+    }
+
+    fn finish(self) -> String {
+        let time = moment(self.time_ms);
+        if self.json {
+            let own = [
+                ("timestamp", time),
+                ("role", self.role.to_owned()),
+                ("level", self.level.to_string()),
+                ("message", self.message),
+            ];
+            let mut object: Vec<(String, Value)> =
+                own.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+            for (name, value) in self.fields {
+                if object.iter().all(|(taken, _)| *taken != name) {
+                    object.push((name, value));
+                }
+            }
+            let members: Vec<String> =
+                object.into_iter().map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
+            return format!("{{{}}}\n", members.join(","));
+        }
+        let mut line = format!("[{time}] [{}] [{}] ", self.role, self.level);
+        line += &harmless(&self.message);
+        for (name, value) in &self.fields {
+            // Writing to a string cannot fail.
+            let _ = match value {
+                Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
+                Value::String(text) => write!(line, " {name}=\"{}\"", harmless(text).replace('"', "\\\"")),
+                other => write!(line, " {name}={other}"),
+            };
+        }
+        line.push('\n');
+        line
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.add(field.name(), format!("{value:?}").into());
+    }
+}
+
+/// Whether a value can stand without quotes.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.:@+/%*,~".contains(c))
+}
+
+/// A text that stays on its line and moves no cursor.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_VALUE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_VALUE_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::subscriber::with_default;
+
+    /// The lines that are logged meanwhile, without their times, and how many found no room.
+    fn logged(json: bool, room: usize, work: impl FnOnce()) -> (Vec<String>, u64) {
+        let (queue, jobs) = sync_channel(room);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lines = Lines { json, queue, dropped: Arc::clone(&dropped) };
+        with_default(registry().with(lines), work);
+        let lines = jobs.into_iter().filter_map(|job| match job {
+            Job::Line(line) => Some(line),
+            Job::Flush(_) => None,
+        });
+        (lines.collect(), dropped.load(Ordering::Relaxed))
+    }
+
+    fn request() {
+        tracing::info!(
+            target: "chat4all_server::http::log",
+            conversation_id = %"d:a:b",
+            status = 202,
+            duration_ms = 8.5,
+            error = "no \"such\"\nthing",
+            "POST /v1/messages"
+        );
+    }
+
+    #[test]
+    fn people_read_role_level_and_fields_on_one_line() {
+        let (lines, _) = logged(false, 8, request);
+        let line = lines[0].split_once("] ").unwrap().1;
+        assert_eq!(
+            line,
+            "[API] [INFO] POST /v1/messages conversation_id=d:a:b status=202 duration_ms=8.5 \
+             error=\"no \\\"such\\\"\u{fffd}thing\"\n"
+        );
+        assert!(lines[0].starts_with("[20") && lines[0].contains("Z] [API]"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn programs_read_an_object() {
+        let (lines, _) = logged(true, 8, request);
+        let line: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(line["role"], "API");
+        assert_eq!(line["message"], "POST /v1/messages");
+        assert_eq!(line["duration_ms"], 8.5);
+        assert_eq!(line["error"], "no \"such\"\nthing");
+    }
+
+    #[test]
+    fn who_logs_never_waits() {
+        let (lines, dropped) = logged(false, 2, || (0..5).for_each(|n| tracing::info!(n, "line")));
+        assert_eq!((lines.len(), dropped), (2, 3));
+    }
+
+    #[test]
+    fn who_speaks_is_told_by_the_module() {
+        let modules = [
+            ("chat4all_server::http::log", "API"),
+            ("chat4all_server::ws::connection", "Gateway"),
+            ("chat4all_server::router::decider", "Router"),
+            ("chat4all_backend::log::embedded::writer", "Log"),
+            ("hyper::proto", "Server"),
+        ];
+        for (target, name) in modules {
+            assert_eq!(role(target), name, "{target}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        assert!(cut("ä".repeat(4_000)).len() <= MAX_VALUE_BYTES + "…".len());
+    }
 }

@@ -86,7 +86,11 @@ async fn agreement(
             ));
         }
     }
-    let Some(last) = progress.last else { return Ok(Agreement::Agrees) };
+    let Some(last) = progress.last else {
+        // Nothing is trimmed before it is stored.
+        let why = format!("the store has no events, the log begins at {}", events.start);
+        return Ok(if events.start == 0 { Agreement::Agrees } else { Agreement::Hole(why) });
+    };
     if last.offset >= events.end {
         let why = format!("the store has events up to {}, the log ends at {}", last.offset, events.end);
         return disagrees(why);

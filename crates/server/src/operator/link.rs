@@ -83,6 +83,34 @@ impl Link {
         }
     }
 
+    /// Reads.
+    ///
+    /// # Errors
+    /// As of [`call`](Self::call).
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, LinkError> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    /// Does something.
+    ///
+    /// # Errors
+    /// As of [`call`](Self::call).
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, LinkError> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Takes something away.
+    ///
+    /// # Errors
+    /// As of [`call`](Self::call).
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, LinkError> {
+        self.call(Method::DELETE, path, None::<&()>).await
+    }
+
     /// Asks, and gives the answer.
     ///
     /// # Errors
