@@ -15,6 +15,7 @@ mod setup;
 mod stats;
 mod ws;
 
+use chat4all_bench::chaos;
 use clap::{Parser, Subcommand};
 use run::{Sides, say};
 use std::io::Write;
@@ -40,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Run scenarios and print a table.
     Run(Options),
+    /// Kill the server and cut its clients under load, and count what was lost.
+    Chaos(chaos::Options),
     /// List the scenarios.
     List {
         /// A folder of scenario files in the place of the built-in ones.
@@ -85,6 +88,7 @@ struct Options {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(options) => measure(&options),
+        Command::Chaos(options) => storm(&options),
         Command::List { scenarios } => list(scenarios),
         Command::LimitHttp { listen } => {
             on_all_cores().and_then(|runtime| runtime.block_on(limits::http::serve(listen)))
@@ -138,6 +142,17 @@ fn measure(options: &Options) -> Result<()> {
         return Err(format!("{failed} of {} scenarios have rounds without figures", outcomes.len()).into());
     }
     Ok(())
+}
+
+/// Exit code 1 says that the server broke its word.
+fn storm(options: &chaos::Options) -> Result<()> {
+    let report = on_all_cores()?.block_on(chaos::run(options)).map_err(|error| error as Fault)?;
+    let text = report.markdown(&options.command());
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    if let Some(path) = &options.report {
+        std::fs::write(path, text)?;
+    }
+    if report.findings.is_empty() { Ok(()) } else { Err("the server broke its word".into()) }
 }
 
 impl Options {

@@ -1,0 +1,3 @@
+//! What of the load generator tests use as well: the storm that kills servers and cuts clients.
+
+pub mod chaos;
