@@ -36,10 +36,13 @@ pub(super) struct Outcomes {
     waiting: Mutex<Waiting>,
 }
 
+/// Who waits for which command of one input topic.
+type ByOffset = BTreeMap<u64, Vec<Arc<Slot>>>;
+
 #[derive(Debug, Default)]
 struct Waiting {
     by_id: HashMap<RecordId, Vec<Arc<Slot>>>,
-    by_offset: HashMap<(u32, Input), BTreeMap<u64, Vec<Arc<Slot>>>>,
+    by_offset: HashMap<(u32, Input), ByOffset>,
     /// Offset of the last command decided.
     decided: HashMap<(u32, Input), u64>,
     count: usize,

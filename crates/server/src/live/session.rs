@@ -72,11 +72,12 @@ impl Session {
         }
         if out.bytes + frame.len() > self.limits.bytes || out.frames.len() >= self.limits.frames {
             self.cut.store(Cut::TooSlow as u8, Ordering::Release);
-            *out = Out { told: out.told, ..Out::default() };
-        } else {
-            out.bytes += frame.len();
-            out.frames.push_back(frame.clone());
+            *out = Out { told: true, ..Out::default() };
+            // A connection that is stuck in a write took the last wake and has drained nothing since.
+            return true;
         }
+        out.bytes += frame.len();
+        out.frames.push_back(frame.clone());
         !std::mem::replace(&mut out.told, true)
     }
 
@@ -144,7 +145,7 @@ mod tests {
         assert!(session.push(&frame));
         assert!(!session.push(&frame));
         assert_eq!(session.cut_reason(), None);
-        session.push(&frame);
+        assert!(session.push(&frame), "a cut wakes in any case");
         assert_eq!(session.cut_reason(), Some(Cut::TooSlow));
         assert!(session.drain().is_empty(), "nothing after a hole");
         assert!(!session.push(&frame));

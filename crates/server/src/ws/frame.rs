@@ -50,7 +50,7 @@ pub(super) enum Changing {
 pub(super) struct Refused {
     pub(super) id: Option<String>,
     pub(super) client_id: Option<String>,
-    pub(super) failure: Failure,
+    pub(super) failure: Box<Failure>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +109,7 @@ struct Ping {}
 /// # Errors
 /// What is wrong with it, and its `id` as far as it could be read.
 pub(super) fn read(text: &str) -> Result<Frame, Refused> {
-    let refuse = |failure| Refused { id: None, client_id: None, failure };
+    let refuse = |failure| Refused { id: None, client_id: None, failure: Box::new(failure) };
     let value: Value = serde_json::from_str(text)
         .map_err(|error| refuse(Failure::new(Code::InvalidRequest, format!("not JSON: {error}"))))?;
     let Value::Object(mut fields) = value else {
@@ -124,12 +124,16 @@ pub(super) fn read(text: &str) -> Result<Frame, Refused> {
     let client_id = client_id.map(str::to_owned);
     let kind = match fields.remove("type") {
         Some(Value::String(kind)) => kind,
-        Some(_) => return Err(Refused { id, client_id, failure: Failure::invalid("type", "is a string") }),
-        None => return Err(Refused { id, client_id, failure: Failure::invalid("type", "is missing") }),
+        Some(_) => {
+            return Err(Refused { id, client_id, failure: Box::new(Failure::invalid("type", "is a string")) });
+        }
+        None => {
+            return Err(Refused { id, client_id, failure: Box::new(Failure::invalid("type", "is missing")) });
+        }
     };
     match asked(&kind, fields) {
         Ok(what) => Ok(Frame { id, what }),
-        Err(failure) => Err(Refused { id, client_id, failure }),
+        Err(failure) => Err(Refused { id, client_id, failure: Box::new(failure) }),
     }
 }
 

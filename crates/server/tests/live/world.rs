@@ -1,8 +1,8 @@
 //! A hub over embedded engines, and a decider and projector of a few lines that the test drives by hand.
 
 use chat4all_backend::folder::DataFolder;
-use chat4all_backend::log::{EventLog, Topic};
-use chat4all_backend::store::{Counted, Projection, Store};
+use chat4all_backend::log::Topic;
+use chat4all_backend::store::{Counted, Projection};
 use chat4all_model::api::{Event, History, MessageKind, Role};
 use chat4all_model::command::{Action, Command, Content, Count, Marker, Send};
 use chat4all_model::cursor::Cursor;
