@@ -121,7 +121,7 @@ impl App {
             ready: ready.clone(),
             settings: settings.http,
         });
-        let api = http::router(gateway).merge(http::sockets(Arc::clone(&sockets), trusted));
+        let api = http::router(gateway, http::sockets(Arc::clone(&sockets), trusted));
         let api = tokio::spawn(listen::serve(listener, api, settings.max_connections, listening_ends.clone()));
         let ops = http::ops_router(settings.metrics, ready);
         let ops = tokio::spawn(listen::serve(ops_listener, ops, OPS_CONNECTIONS, listening_ends));

@@ -91,13 +91,13 @@ pub struct Gateway {
     pub settings: HttpSettings,
 }
 
-/// The public port's router: every route of the API, without sockets and pages.
-#[must_use]
-pub fn router(gateway: Arc<Gateway>) -> Router {
+/// The public port's router: every route of the API, and `further` ones (sockets, pages), behind the same layer.
+pub fn router(gateway: Arc<Gateway>, further: Router) -> Router {
     let (routes, _) = routes::routes();
     let around = AroundLayer::new(gateway.settings.requests, gateway.settings.patience);
     let cors = cors(&gateway.settings.allowed_origins);
-    let router = routes.with_state(gateway).fallback(not_found).method_not_allowed_fallback(no_such_method);
+    let routes = routes.with_state(gateway).merge(further);
+    let router = routes.fallback(not_found).method_not_allowed_fallback(no_such_method);
     let router = match cors {
         Some(cors) => router.layer(cors),
         None => router,
@@ -106,7 +106,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 /// The router of the port of operations.
-#[must_use]
 pub fn ops_router(metrics: PrometheusHandle, ready: Readiness) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))

@@ -28,9 +28,9 @@ use tracing::Level;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The route of what matches none.
 const UNMATCHED: &str = "unmatched";
-/// Routes that are answered however much is under way: the first two are asked when it is too much, the last one
-/// waits most of its time and has a limit of its own.
-const ALWAYS: [&str; 3] = ["/health", "/ready", "/v1/sync"];
+/// Routes that are answered however much is under way: the first two are asked when it is too much, the others
+/// have limits of their own.
+const ALWAYS: [&str; 4] = ["/health", "/ready", "/v1/sync", "/ws"];
 
 /// Puts [`Around`] around a service.
 #[derive(Clone)]
@@ -59,9 +59,12 @@ struct Ids {
     count: AtomicU64,
 }
 
-/// The histograms that were asked for, by route; of each by method and status.
+/// The histograms of one route, by method and status.
+type OfRoute = Vec<(Method, StatusCode, Histogram)>;
+
+/// The histograms that were asked for, by route.
 #[derive(Default)]
-struct Durations(RwLock<HashMap<String, Vec<(Method, StatusCode, Histogram)>>>);
+struct Durations(RwLock<HashMap<String, OfRoute>>);
 
 /// A place among the requests under way, given back when dropped.
 struct Place(Arc<Shared>);

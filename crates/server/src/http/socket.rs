@@ -16,7 +16,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// The route of sockets. `trusted` are the proxies whose `X-Forwarded-For` is believed.
-#[must_use]
 pub fn sockets(gateway: Arc<ws::Gateway>, trusted: Vec<IpAddr>) -> Router {
     Router::new().route("/ws", get(open)).with_state((gateway, trusted.into()))
 }
@@ -29,7 +28,8 @@ async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(Query(query)) = query else {
-        return Problem(crate::Failure::invalid("query", "knows `token`, `cursor` and `device_id`")).into_response();
+        return Problem(crate::Failure::invalid("query", "knows `token`, `cursor` and `device_id`"))
+            .into_response();
     };
     let Ok(upgrade) = upgrade else {
         let detail = "this path takes only WebSocket upgrades (RFC 6455)";

@@ -81,6 +81,10 @@ async fn bytes(request: Request) -> Result<Bytes, Failure> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // Serde would take a list for an object, its items for the fields in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|first| matches!(first, b'[' | b'n')) {
+        return Err(Failure::invalid("body", "must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let wrong = match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => match json.end() {
