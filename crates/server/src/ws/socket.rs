@@ -29,7 +29,7 @@ const MAX_READ: usize = 128;
 /// Events of one page of a catch-up from the store.
 const PAGE: usize = 200;
 /// How long a client that is cut may take to read what is under way.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy)]
