@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use chat4all_model::api::Code;
 use futures_util::FutureExt;
-use metrics::{Histogram, counter, gauge, histogram};
+use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::RwLock;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,6 +49,7 @@ struct Shared {
     /// How long one may take.
     patience: Duration,
     under_way: AtomicUsize,
+    gauge: Gauge,
     ids: Ids,
     durations: Durations,
 }
@@ -72,7 +73,7 @@ struct Place(Arc<Shared>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        gauge!("http_requests_under_way").decrement(1);
+        self.0.gauge.decrement(1);
     }
 }
 
@@ -82,6 +83,7 @@ impl AroundLayer {
             most,
             patience,
             under_way: AtomicUsize::new(0),
+            gauge: gauge!("http_requests_under_way"),
             ids: Ids { process: rand::random(), count: AtomicU64::new(0) },
             durations: Durations::default(),
         }))
@@ -156,7 +158,7 @@ impl Shared {
 
     fn place(self: &Arc<Self>) -> Option<Place> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        gauge!("http_requests_under_way").increment(1);
+        self.gauge.increment(1);
         let place = Place(Arc::clone(self));
         (before < self.most).then_some(place)
     }
@@ -279,5 +281,141 @@ impl Durations {
             let mut all = self.0.write();
             all.entry(route.to_owned()).or_default().push((method.clone(), status, histogram));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::trail;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::any;
+    use chat4all_model::api::Problem;
+    use chat4all_model::id::UserId;
+    use http_body_util::BodyExt;
+    use parking_lot::Mutex;
+    use std::fmt::{Debug, Write};
+    use tower::ServiceExt;
+    use tracing::field::{Field, Visit};
+    use tracing::span;
+
+    async fn boom() -> Response {
+        panic!("out of luck")
+    }
+
+    async fn slow() -> Response {
+        std::future::pending().await
+    }
+
+    async fn known() -> &'static str {
+        trail::note_user(&UserId::parse("alice").unwrap());
+        "done"
+    }
+
+    fn app(most: usize) -> Router {
+        Router::new()
+            .route("/boom", any(boom))
+            .route("/slow", any(slow))
+            .route("/v1/conversations/{conversation_id}/known", any(known))
+            .layer(AroundLayer::new(most, Duration::from_secs(75)))
+    }
+
+    async fn call(app: &Router, method: Method, uri: &str) -> Response {
+        let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn problem(response: Response) -> Problem {
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        let problem = problem(call(&app(1), Method::GET, "/boom").await).await;
+        assert_eq!((problem.status, problem.code.as_str()), (500, "internal"));
+        assert!(!problem.detail.contains("luck") && !problem.request_id.is_empty(), "{problem:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_unknown_if_it_may_have_changed_something() {
+        let app = app(8);
+        for (method, status, code) in
+            [(Method::GET, 503, "unavailable"), (Method::POST, 504, "outcome_unknown")]
+        {
+            let problem = problem(call(&app, method, "/slow").await).await;
+            assert_eq!((problem.status, problem.code.as_str()), (status, code));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_given_back_when_the_client_goes_away() {
+        let app = app(1);
+        let waiting = tokio::time::timeout(Duration::from_secs(1), call(&app, Method::GET, "/slow"));
+        let refused = async {
+            tokio::task::yield_now().await;
+            call(&app, Method::GET, "/slow").await.status()
+        };
+        let (waited, refused) = tokio::join!(waiting, refused);
+        assert!(waited.is_err());
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+        let path = "/v1/conversations/g:1/known";
+        assert_eq!(call(&app, Method::GET, path).await.status(), StatusCode::OK);
+    }
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<String>>);
+
+    impl Visit for Kept {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            let _ = write!(self.0.lock(), "{field}={value:?} ");
+        }
+    }
+
+    impl tracing::Subscriber for Kept {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target() == "http"
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn the_line_of_a_request_says_who_and_where_and_no_secret() {
+        let kept = Kept::default();
+        let _logging = tracing::subscriber::set_default(kept.clone());
+        let app = app(1);
+        call(&app, Method::GET, "/v1/conversations/g:1/known?token=s3cret").await;
+        call(&app, Method::GET, "/boom").await;
+        let lines = kept.0.lock().clone();
+        for part in [
+            r#"route="/v1/conversations/{conversation_id}/known""#,
+            r#"method="GET""#,
+            "status=200",
+            "user_id=alice",
+            r#"conversation_id="g:1""#,
+            "bytes=4",
+            "status=500",
+            "out of luck",
+        ] {
+            assert!(lines.contains(part), "{part}: {lines}");
+        }
+        assert!(!lines.contains("s3cret"), "{lines}");
     }
 }

@@ -160,6 +160,9 @@ fn field_error<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> F
     if text.starts_with("unknown field") {
         return FieldError { field: within(&name), message: "is no field of this request".to_owned() };
     }
+    if text.starts_with("duplicate field") {
+        return FieldError { field: within(&name), message: "is given twice".to_owned() };
+    }
     let field = if path == "." { "body".to_owned() } else { path };
     FieldError { field, message: text }
 }
