@@ -13,8 +13,8 @@ use chat4all_server::dead_letters::DeadLetterView;
 use chat4all_server::engines::Embedded;
 use chat4all_server::health::Health;
 use chat4all_server::operator::{
-    Invite, InviteRequest, Level, Link, LinkError, Named, NewPassword, Operator, Report, SeededMessages, mend,
-    router, seed_messages, seed_users, serve,
+    Invite, InviteRequest, Level, Link, LinkError, Named, NewPassword, Operator, Report, SeededMessages,
+    mend, router, seed_messages, seed_users, serve,
 };
 use chat4all_server::router::RouterOptions;
 use chat4all_server::secret::Secret;
@@ -93,7 +93,9 @@ impl Server {
             assert!(found.iter().map(|m| m.event.fact.seq()).eq(2..2 + found.len() as u64), "seq is dense");
             if found.len() >= count {
                 let text = |what: &chat4all_model::fact::What| match what {
-                    chat4all_model::fact::What::Message { content, .. } => content.text.as_deref().unwrap().to_owned(),
+                    chat4all_model::fact::What::Message { content, .. } => {
+                        content.text.as_deref().unwrap().to_owned()
+                    }
                     other => panic!("{other:?}"),
                 };
                 return found.iter().map(|m| text(&m.event.fact.what)).collect();
@@ -189,7 +191,9 @@ async fn a_folder_with_a_long_path_has_a_socket_too() {
     let path = dir.path().join("x".repeat(120));
     let server = Server::start(&path).await;
     let link = running(&path).await;
-    let mode = std::os::unix::fs::PermissionsExt::mode(&path.join("operator.sock").metadata().unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &path.join("operator.sock").metadata().unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
     assert!(report(&link).await.running);
     server.stop().await;

@@ -1,6 +1,7 @@
 //! `chat4all admin`: people, invites and the audit log, with a server running or not.
 
-use super::operator_link::{Folder, Stopped, moment, run as run_to_end, say, say_json, segment};
+use super::logging::moment;
+use super::operator_link::{Folder, Stopped, run as run_to_end, say, say_json, segment};
 use super::seed;
 use super::settings::Span;
 use chat4all_model::api::{Me, Page};
@@ -78,7 +79,10 @@ pub fn run(command: Command) -> ExitCode {
 async fn grant(who: &Who) -> Result<(), Stopped> {
     let link = who.folder.existing().await?;
     let me: Me = link.post("/admins", &Named { username: who.name.clone() }).await?;
-    say(&format!("{} is an administrator; a session that is open learns of it when it refreshes", me.username))?;
+    say(&format!(
+        "{} is an administrator; a session that is open learns of it when it refreshes",
+        me.username
+    ))?;
     link.close().await;
     Ok(())
 }

@@ -60,6 +60,9 @@ mod tests {
             std::fs::write(path, reference()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == reference(), "docs/settings.md is stale: UPDATE_DOCS=1 cargo test -p chat4all rewrites it");
+        assert!(
+            written == reference(),
+            "docs/settings.md is stale: UPDATE_DOCS=1 cargo test -p chat4all rewrites it"
+        );
     }
 }

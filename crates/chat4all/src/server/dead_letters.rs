@@ -1,7 +1,8 @@
 //! `chat4all dead-letters`: what could not be read, and another try.
 
 use super::admin::all;
-use super::operator_link::{Folder, Stopped, moment, run as run_to_end, say, say_json, segment};
+use super::logging::moment;
+use super::operator_link::{Folder, Stopped, run as run_to_end, say, say_json, segment};
 use chat4all_server::dead_letters::DeadLetterView;
 use chat4all_server::operator::{Link, LinkError};
 use clap::Subcommand;
@@ -37,7 +38,8 @@ pub fn run(command: Command) -> ExitCode {
         match command {
             Command::List { json, folder } => {
                 let link = folder.existing().await?;
-                let print = |letter: DeadLetterView| if json { say_json(&letter) } else { say(&line(&letter)) };
+                let print =
+                    |letter: DeadLetterView| if json { say_json(&letter) } else { say(&line(&letter)) };
                 all(&link, "/dead-letters", print).await?;
                 link.close().await;
                 Ok(ExitCode::SUCCESS)
@@ -78,6 +80,7 @@ async fn replay(link: &Link, id: Option<String>) -> Result<bool, Stopped> {
 }
 
 fn line(letter: &DeadLetterView) -> String {
-    let replayed = letter.replayed_at.map_or_else(|| "waiting".to_owned(), |at| format!("replayed {}", moment(at)));
+    let replayed =
+        letter.replayed_at.map_or_else(|| "waiting".to_owned(), |at| format!("replayed {}", moment(at)));
     format!("{}  {}/{}  {replayed}  {}", letter.id, letter.topic, letter.offset, letter.reason)
 }

@@ -53,7 +53,11 @@ async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped>
     let mut checks = vec![environment(std::env::vars_os())];
     if !folder.data.is_dir() {
         let found = format!("{} is not there", folder.data.display());
-        checks.push(Check::warning("data folder", found, "the first start makes it; or name another with --data"));
+        checks.push(Check::warning(
+            "data folder",
+            found,
+            "the first start makes it; or name another with --data",
+        ));
         return Ok((Report { running: false, checks, partitions: Vec::new() }, None));
     }
     checks.push(permissions(&folder.data));
@@ -102,7 +106,11 @@ fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> Check {
     if let Err(error) = command.clone().try_get_matches_from(["chat4all"]) {
         let why = error.to_string();
         let why = why.lines().next().unwrap_or_default();
-        return Check::bad(NAME, why, "correct that environment variable; `chat4all config --reference` lists all");
+        return Check::bad(
+            NAME,
+            why,
+            "correct that environment variable; `chat4all config --reference` lists all",
+        );
     }
     if unknown.is_empty() {
         return Check::ok(NAME, "those of the environment are understood");
@@ -135,13 +143,17 @@ fn secret(folder: &Folder) -> Check {
     }
     let path = folder.data.join("secret");
     match path.metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Check::warning(NAME, "is not made yet", "the first start makes it; all tokens of another end with that")
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Check::warning(
+            NAME,
+            "is not made yet",
+            "the first start makes it; all tokens of another end with that",
+        ),
         Err(error) => Check::bad(NAME, error.to_string(), "run as the user the server runs as"),
-        Ok(file) if file.len() < MIN_SECRET_BYTES => {
-            Check::bad(NAME, format!("{} was cut short", path.display()), "restore it, or remove it: all sign in again")
-        }
+        Ok(file) if file.len() < MIN_SECRET_BYTES => Check::bad(
+            NAME,
+            format!("{} was cut short", path.display()),
+            "restore it, or remove it: all sign in again",
+        ),
         Ok(file) if file.permissions().mode() & 0o077 != 0 => {
             Check::bad(NAME, "others may read it", format!("chmod 600 {}", path.display()))
         }
@@ -244,7 +256,11 @@ mod tests {
         assert_eq!(mended.unwrap().epoch, None, "nothing was stored that a new log must go on from");
         assert!(report.checks.iter().any(|check| check.name == "partition 3"), "{report:?}");
 
-        std::fs::write(data.join("store.db"), "no database at all, but long enough to be read as one".repeat(100)).unwrap();
+        std::fs::write(
+            data.join("store.db"),
+            "no database at all, but long enough to be read as one".repeat(100),
+        )
+        .unwrap();
         assert_eq!(level(&data, "store.db").await, Level::Bad);
     }
 

@@ -186,7 +186,8 @@ fn write_ahead(folder: &Path, name: &str) -> Check {
     let size = std::fs::metadata(folder.join(&file)).map_or(0, |file| file.len());
     let detail = format!("{} KiB", size >> 10);
     if size > LARGE_WAL {
-        let advice = "something keeps it from being copied: a backup or a tool that has the file open for long";
+        let advice =
+            "something keeps it from being copied: a backup or a tool that has the file open for long";
         return Check::warning(file, detail, advice);
     }
     Check::ok(file, detail)

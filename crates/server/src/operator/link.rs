@@ -142,7 +142,8 @@ impl Link {
             Self::Opened(opened) => opened.router.clone().oneshot(request).await.map_err(server)?,
         };
         let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(server)?.to_bytes();
+        let answer =
+            Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(server)?.to_bytes();
         if status.is_success() {
             return serde_json::from_slice(&answer).map_err(server);
         }

@@ -283,7 +283,13 @@ impl Partition {
         let record = |(index, (run, offset)): (u64, (Run, u64))| {
             let source = Source { input: Input::Messages, epoch: engines.log.epoch(), offset };
             let term = term.unwrap_or(0);
-            encode_event(&EventRecord::Facts(Facts { term, index, source, facts: run.facts, dead: Vec::new() }))
+            encode_event(&EventRecord::Facts(Facts {
+                term,
+                index,
+                source,
+                facts: run.facts,
+                dead: Vec::new(),
+            }))
         };
         let records = (index..).zip(runs.into_iter().zip(offsets)).map(record).collect();
         self.append(engines, records).await
