@@ -31,3 +31,14 @@ fn main() -> ExitCode {
         Command::Client(command) => cli::run(command),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Arguments::command().debug_assert();
+    }
+}

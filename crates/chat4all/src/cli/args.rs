@@ -83,6 +83,7 @@ pub(crate) struct Group {
     #[command(flatten)]
     pub(crate) who: Who,
     /// The group's name
+    #[arg(id = "group-name", value_name = "NAME")]
     pub(crate) name: String,
     /// Its other members: @username or user ids
     pub(crate) members: Vec<String>,
