@@ -19,7 +19,7 @@ pub use findings::{Findings, Kind};
 pub use process::Process;
 pub use report::Report;
 
-use chat4all_client::model::RegisterRequest;
+use chat4all_client::model::{RegisterRequest, close};
 use chat4all_client::{Backoff, Client, Retry};
 use faults::Door;
 use person::{Orders, Person, Phase, Role};
@@ -42,6 +42,8 @@ pub type Result<T, E = Fault> = std::result::Result<T, E>;
 const PASSWORD: &str = "stormy weather";
 /// How often the fan-out of the last burst is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// A burst of so many is more than a socket's buffers hold, so that who does not read must be cut off.
+const SLOW_BURST: u32 = 10_000;
 /// The longest that the burst may take.
 const BURST_WITHIN: Duration = Duration::from_secs(180);
 
@@ -118,6 +120,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let clients: HashMap<String, Client> =
         people.iter().map(|person| (person.user().to_owned(), person.client.clone())).collect();
     let senders: Vec<_> = people.iter().filter(|p| p.role != Role::Away).map(Person::sender).collect();
+    let reader = people.first().map(|person| person.user().to_owned()).unwrap_or_default();
     let busy = people.iter().filter(|person| person.role == Role::Busy).count();
 
     let calm = Orders { phase: Phase::Wait, away: false, stopped: false };
@@ -168,6 +171,12 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     let evidence = gather::gather(&clients, journals).await?;
     let mut findings = check(&evidence);
+    let reader = evidence.journals.iter().find(|journal| journal.user == reader);
+    if options.burst >= SLOW_BURST
+        && !reader.is_some_and(|reader| reader.closes.contains_key(&close::TOO_SLOW))
+    {
+        findings.add(Kind::SlowReader, || format!("closed with {:?}", reader.map(|reader| &reader.closes)));
+    }
     if let Some(end) = process.ended()? {
         findings.add(Kind::Crash, || format!("ended with {end}"));
     } else {
