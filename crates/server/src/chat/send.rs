@@ -13,6 +13,7 @@ use chat4all_model::command::{Action, Command, Count, Send};
 use chat4all_model::id::{ConversationId, ConversationKind, RecordId, UserId};
 use chat4all_model::record::encode_command;
 use chat4all_model::state::Known;
+use metrics::counter;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -91,6 +92,18 @@ impl Chat {
     /// # Errors
     /// As [`send`](Self::send); the decided refusal, if it turns out not to be allowed.
     pub async fn send_and_wait(
+        &self,
+        caller: &Caller,
+        message: SendMessage,
+        key: Option<&str>,
+        patience: Duration,
+    ) -> Result<Waited> {
+        let outcome = self.sent_and_decided(caller, message, key, patience).await;
+        count(&outcome);
+        outcome
+    }
+
+    async fn sent_and_decided(
         &self,
         caller: &Caller,
         message: SendMessage,
@@ -253,7 +266,17 @@ impl Begun {
             }
             _ => Ok(send.sent),
         };
-        self.sends.into_iter().map(|send| send.and_then(answer)).collect()
+        let outcomes: Vec<_> = self.sends.into_iter().map(|send| send.and_then(answer)).collect();
+        outcomes.iter().for_each(count);
+        outcomes
+    }
+}
+
+/// Counts a send as it is answered, whatever the transport.
+fn count<T>(outcome: &Result<T>) {
+    match outcome {
+        Ok(_) => counter!("messages_accepted_total").increment(1),
+        Err(failure) => counter!("messages_rejected_total", "reason" => failure.code.as_str()).increment(1),
     }
 }
 

@@ -15,7 +15,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chat4all_model::api::{Accepted, Edit, EditMessage, Message, MessagePage, Page, Pending, SendMessage};
-use metrics::counter;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -61,12 +60,7 @@ pub(super) async fn send(
     Ok(answered(outcome, wait)?)
 }
 
-/// Counts a send and answers it.
 fn answered(outcome: Result<Waited>, wait: Wait) -> Result<Response> {
-    match &outcome {
-        Ok(_) => counter!("messages_accepted_total").increment(1),
-        Err(failure) => counter!("messages_rejected_total", "reason" => failure.code.as_str()).increment(1),
-    }
     Ok(match outcome? {
         Waited::Accepted(Sent { accepted, .. }) => {
             note_conversation(&accepted.conversation_id);
