@@ -105,9 +105,13 @@ fn now_ms() -> u64 {
 
 /// Who speaks, by the module.
 fn role(target: &str) -> &'static str {
-    let Some(path) = target.strip_prefix("chat4all_") else { return "Server" };
-    let (part, module) = path.split_once("::").unwrap_or((path, ""));
-    match (part, module.split("::").next().unwrap_or_default()) {
+    let mut path = target.strip_prefix("chat4all_").unwrap_or_default().split("::");
+    let (part, module) = match target {
+        // A canonical line names its transport alone.
+        "http" | "ws" => ("server", target),
+        _ => (path.next().unwrap_or_default(), path.next().unwrap_or_default()),
+    };
+    match (part, module) {
         ("server", "http" | "listen" | "chat" | "sync") => "API",
         ("server", "ws" | "live") => "Gateway",
         ("server", "router" | "events") => "Router",
@@ -164,12 +168,27 @@ impl Line {
             return format!("{{{}}}\n", members.join(","));
         }
         let mut line = format!("[{time}] [{}] [{}] ", self.role, self.level);
-        line += &harmless(&self.message);
-        for (name, value) in &self.fields {
+        let fields = match self.fields.as_slice() {
+            // Of a request people look for what was asked.
+            [(method, Value::String(verb)), (route, Value::String(path)), rest @ ..]
+                if method == "method" && route == "route" =>
+            {
+                line += &harmless(&format!("{verb} {path}"));
+                rest
+            }
+            fields => {
+                line += &harmless(&self.message);
+                fields
+            }
+        };
+        for (name, value) in fields {
             // Writing to a string cannot fail.
             let _ = match value {
                 Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
                 Value::String(text) => write!(line, " {name}=\"{}\"", harmless(text).replace('"', "\\\"")),
+                Value::Number(number) if number.is_f64() => {
+                    write!(line, " {name}={:.1}", number.as_f64().unwrap_or_default())
+                }
                 other => write!(line, " {name}={other}"),
             };
         }
@@ -289,6 +308,13 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_told_by_what_was_asked() {
+        let work = || tracing::info!(target: "http", method = "GET", route = "/v1/users/{id}", status = 200, "answered");
+        let (lines, _) = logged(false, 8, work);
+        assert!(lines[0].ends_with("] [API] [INFO] GET /v1/users/{id} status=200\n"), "{}", lines[0]);
+    }
+
+    #[test]
     fn programs_read_an_object() {
         let (lines, _) = logged(true, 8, request);
         let line: Value = serde_json::from_str(&lines[0]).unwrap();
@@ -312,6 +338,7 @@ mod tests {
             ("chat4all_server::router::decider", "Router"),
             ("chat4all_backend::log::embedded::writer", "Log"),
             ("hyper::proto", "Server"),
+            ("ws", "Gateway"),
         ];
         for (target, name) in modules {
             assert_eq!(role(target), name, "{target}");

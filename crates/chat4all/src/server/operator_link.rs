@@ -17,7 +17,8 @@ pub struct Folder {
     pub secret: Option<String>,
 }
 
-/// Why an operator's command ends without having done its work, in words.
+/// Why an operator's command ends without having done its work, in words. Without any: whoever read its output has
+/// what it wanted.
 #[derive(Debug)]
 pub struct Stopped(pub String);
 
@@ -29,7 +30,10 @@ impl From<LinkError> for Stopped {
 
 impl From<std::io::Error> for Stopped {
     fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self(String::new()),
+            _ => Self(error.to_string()),
+        }
     }
 }
 
@@ -60,6 +64,9 @@ pub fn run(work: impl Future<Output = Result<ExitCode, Stopped>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(Stopped::from).and_then(|runtime| runtime.block_on(work));
     outcome.unwrap_or_else(|Stopped(why)| {
+        if why.is_empty() {
+            return ExitCode::SUCCESS;
+        }
         // Nobody to tell that nobody can be told.
         let _ = writeln!(std::io::stderr().lock(), "chat4all: {why}");
         ExitCode::FAILURE

@@ -23,6 +23,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{UnixListener, UnixStream};
 use tower::ServiceExt;
@@ -31,6 +32,8 @@ use tower::ServiceExt;
 const SOCKET: &str = "operator.sock";
 /// A socket's path can hardly be longer.
 const MAX_SOCKET_PATH: usize = 100;
+/// How long an operator's request may go on once the end was asked for.
+const DRAIN: Duration = Duration::from_secs(2);
 /// An answer is never longer.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -217,7 +220,7 @@ fn server(error: impl Display) -> LinkError {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub async fn serve(folder: &Path, router: Router, mut shutdown: Shutdown) -> io::Result<()> {
+pub async fn serve(folder: &Path, router: Router, shutdown: Shutdown) -> io::Result<()> {
     let (path, _held) = socket(folder)?;
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -226,8 +229,12 @@ pub async fn serve(folder: &Path, router: Router, mut shutdown: Shutdown) -> io:
     // Made by us the folder is for its owner alone, so that nobody else connects before the mode is set.
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-    let end = async move { shutdown.asked().await };
-    let served = axum::serve(listener, router).with_graceful_shutdown(end).await;
+    let (mut asked, mut late) = (shutdown.clone(), shutdown);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { asked.asked().await });
+    let served = tokio::select! {
+        served = serving.into_future() => served,
+        () = async { late.asked().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    };
     fs::remove_file(&path)?;
     served
 }
