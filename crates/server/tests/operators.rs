@@ -358,3 +358,28 @@ async fn a_server_goes_on_from_seeded_messages() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mending_that_was_killed_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, kept) = (dir.path().join("store.db"), dir.path().join("kept"));
+    let (conversation, ..) = talk();
+    converse(dir.path(), 0..3).await;
+    remove_log(dir.path());
+    let server = Server::start(dir.path()).await;
+    server.append(&message(3)).await;
+    server.stop().await;
+
+    // Killed when the new log was in its place and the store did not know of it yet; and another time before that.
+    std::fs::copy(&store, &kept).unwrap();
+    mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    std::fs::copy(&kept, &store).unwrap();
+    std::fs::create_dir(dir.path().join("mend")).unwrap();
+    std::fs::write(dir.path().join("mend/log.db"), "half a log").unwrap();
+
+    let mended = mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    assert_eq!((mended.epoch, mended.commands), (Some(3), 1));
+    let server = Server::start(dir.path()).await;
+    assert_eq!(server.texts(&conversation, 4).await, numbers(0..4));
+    server.stop().await;
+}
