@@ -76,7 +76,8 @@ impl Events {
             // The record last read is read again: if it is another one, the log is another log.
             Some(last) if bounds.start <= last.offset => {
                 let mut follower = log.follow(Topic::Events, partition, last.offset).await?;
-                let late = |_| Error::new(ErrorKind::Unavailable, "the record last read did not come in time");
+                let late =
+                    |_| Error::new(ErrorKind::Unavailable, "the record last read did not come in time");
                 let records = tokio::time::timeout(READ_WITHIN, follower.next()).await.map_err(late)??;
                 let mut records = records.into_iter();
                 let same = |r: &Record| r.offset == last.offset && short_hash(&r.payload) == last.hash;

@@ -1,17 +1,23 @@
 //! Reading back what was decided: publish it, write it into the store, tell the decider.
 
+use super::trouble::Trouble;
 use super::{RouterOptions, publish};
 use crate::engines::Engines;
 use crate::events::{Events, Happening, Seen};
 use crate::shutdown::Shutdown;
+use chat4all_backend::log::Topic;
 use chat4all_backend::store::Projection;
 use chat4all_backend::{Error, ErrorKind};
 use chat4all_model::reader::Progress;
-use metrics::{counter, histogram};
+use chat4all_model::rows::Position;
+use metrics::{Counter, Histogram, counter, histogram};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// How long an engine may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
@@ -29,23 +35,35 @@ struct State {
 }
 
 /// Written by the projector alone.
-pub(super) struct Heard(watch::Sender<State>);
+#[derive(Clone)]
+pub(super) struct Heard(Arc<watch::Sender<State>>);
 
-/// Read by the decider alone.
+/// Read by whoever decides, trims and measures.
+#[derive(Clone)]
 pub(super) struct Hears(watch::Receiver<State>);
 
 pub(super) fn channel() -> (Heard, Hears) {
     let (sender, receiver) = watch::channel(State::default());
-    (Heard(sender), Hears(receiver))
+    (Heard(Arc::new(sender)), Hears(receiver))
 }
 
 impl Hears {
-    /// Waits until the projector follows the log. An error is the end.
-    pub(super) async fn ready(&mut self, shutdown: &mut Shutdown) -> Result<(), ()> {
-        tokio::select! {
-            state = self.0.wait_for(|state| state.following) => state.map(|_| ()).map_err(|_| ()),
-            () = shutdown.asked() => Err(()),
+    /// Waits until the projector follows the log; for ever if it is gone.
+    pub(super) async fn following(&mut self) {
+        if self.0.wait_for(|state| state.following).await.is_err() {
+            std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether the projector follows the log, which is the one that the store was made of.
+    pub(super) fn is_following(&self) -> bool {
+        self.0.borrow().following
+    }
+
+    /// Whether it follows the log and the store has all that it has read.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.0.borrow();
+        state.following && state.heard.last == state.projected.last
     }
 
     /// Waits until the `TERM` with this nonce is read and gives its number; none if a newer one follows it.
@@ -60,8 +78,9 @@ impl Hears {
 
     /// Waits until the store has everything up to `offset`.
     pub(super) async fn projected(&mut self, offset: u64) {
-        // An error means that the projector is gone, and with it the need to wait.
-        let _gone = self.0.wait_for(|state| state.projected.covers(offset)).await;
+        if self.0.wait_for(|state| state.projected.covers(offset)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits for news.
@@ -87,24 +106,39 @@ pub(super) struct Projector {
     options: RouterOptions,
     partition: u32,
     heard: Heard,
+    trouble: Trouble,
+    /// The last position published from here, so that a store that fails does not make it happen again and again.
+    published: Position,
+    facts: Counter,
+    duration: Histogram,
 }
 
 impl Projector {
     pub(super) fn new(engines: Engines, options: RouterOptions, partition: u32, heard: Heard) -> Self {
-        Self { engines, options, partition, heard }
+        let trouble = Trouble::none(options.health.clone(), format!("projection {partition}"));
+        Self {
+            engines,
+            options,
+            partition,
+            heard,
+            trouble,
+            published: Position::default(),
+            facts: counter!("events_projected_total"),
+            duration: histogram!("projection_duration_seconds"),
+        }
     }
 
-    pub(super) async fn run(self, mut shutdown: Shutdown) {
-        let name = format!("projection {}", self.partition);
+    /// Projecting may be cut off anywhere: what was not acknowledged is done again.
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) {
         let mut retry = RETRY_MIN;
         loop {
             let outcome = tokio::select! {
-                outcome = self.follow(&mut retry, &name) => outcome,
+                outcome = self.follow(&mut retry) => outcome,
                 () = shutdown.asked() => return,
             };
             let Err(error) = outcome;
             tracing::warn!(partition = self.partition, %error, "projecting stopped; trying again");
-            self.options.health.bad(name.clone(), error.to_string());
+            self.trouble.lasts(error.to_string());
             self.heard.0.send_modify(|state| state.following = false);
             tokio::select! {
                 () = tokio::time::sleep(retry) => retry = (retry * 2).min(RETRY_MAX),
@@ -113,13 +147,25 @@ impl Projector {
         }
     }
 
-    async fn follow(&self, retry: &mut Duration, name: &str) -> Result<std::convert::Infallible, Error> {
-        let progress = self.engines.store.progress(self.partition).await?;
-        let mut events = Events::after(self.engines.log.as_ref(), self.partition, progress).await?;
-        self.heard.0.send_modify(|state| {
-            *state = State { following: true, heard: *events.progress(), projected: progress, ..*state };
+    async fn follow(&mut self, retry: &mut Duration) -> Result<std::convert::Infallible, Error> {
+        let progress = answer(self.engines.store.progress(self.partition)).await?;
+        let bounds = answer(self.engines.log.bounds(Topic::Events, self.partition)).await?;
+        if progress.last.is_none() && bounds.start > 0 {
+            let why = format!("the store has no events yet, the log begins at {}", bounds.start);
+            return Err(Error::new(ErrorKind::Trimmed, why));
+        }
+        let mut events = answer(Events::after(self.engines.log.as_ref(), self.partition, progress)).await?;
+        // Without the nonce of before: what it began may stand after what is read now.
+        self.heard.0.send_replace(State {
+            following: true,
+            heard: *events.progress(),
+            nonce: None,
+            projected: *events.progress(),
         });
         (self.options.on_progress)(self.partition, &progress);
+        if progress.next() >= bounds.end {
+            self.trouble.over();
+        }
         loop {
             let seen = events.next().await?;
             let progress = *events.progress();
@@ -135,30 +181,28 @@ impl Projector {
             self.heard.0.send_modify(|state| state.projected = progress);
             (self.options.on_progress)(self.partition, &progress);
             *retry = RETRY_MIN;
-            self.options.health.good(name);
+            self.trouble.over();
         }
     }
 
-    async fn project(&self, projection: Projection) -> Result<(), Error> {
-        publish::publish(self.engines.log.as_ref(), self.partition, &projection.counted).await?;
-        let facts: usize = projection.counted.iter().map(|counted| counted.facts.len()).sum();
+    async fn project(&mut self, projection: Projection) -> Result<(), Error> {
+        let counted = &projection.counted;
+        let fresh = &counted[counted.partition_point(|counted| counted.position <= self.published)..];
+        publish::publish(self.engines.log.as_ref(), self.partition, fresh).await?;
+        self.published = fresh.last().map_or(self.published, |counted| counted.position);
+        let facts: usize = counted.iter().map(|counted| counted.facts.len()).sum();
         let began = Instant::now();
-        let mut retry = RETRY_MIN;
-        loop {
-            // Projecting again writes the same, so that an unknown outcome is simply repeated.
-            match self.engines.store.project(self.partition, projection.clone()).await {
-                Ok(()) => break,
-                Err(error) if matches!(error.kind, ErrorKind::Overloaded | ErrorKind::OutcomeUnknown) => {
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_MAX);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        counter!("events_projected_total").increment(facts as u64);
-        histogram!("projection_duration_seconds").record(began.elapsed());
+        answer(self.engines.store.project(self.partition, projection)).await?;
+        self.facts.increment(facts as u64);
+        self.duration.record(began.elapsed());
         Ok(())
     }
+}
+
+/// What an engine answers, in time.
+async fn answer<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Error::new(ErrorKind::OutcomeUnknown, "an engine did not answer in time");
+    tokio::time::timeout(ANSWER, question).await.map_err(late).and_then(|answer| answer)
 }
 
 fn projection(seen: Vec<Seen>, progress: Progress) -> Projection {

@@ -2,6 +2,7 @@
 
 use super::RouterOptions;
 use super::inputs::topic;
+use super::projector::Hears;
 use crate::engines::Engines;
 use crate::shutdown::Shutdown;
 use chat4all_backend::Result;
@@ -14,7 +15,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// Without a retention the disk should not wait for it.
 const SHORT_PERIOD: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(engines: Engines, options: RouterOptions, partition: u32, mut shutdown: Shutdown) {
+pub(super) async fn run(
+    engines: Engines,
+    options: RouterOptions,
+    partition: u32,
+    hears: Hears,
+    mut shutdown: Shutdown,
+) {
     let Some(retention) = options.retention else { return };
     let period = if retention < PERIOD { SHORT_PERIOD } else { PERIOD };
     loop {
@@ -22,10 +29,18 @@ pub(super) async fn run(engines: Engines, options: RouterOptions, partition: u32
             () = tokio::time::sleep(period) => {}
             () = shutdown.asked() => return,
         }
+        if !hears.is_following() {
+            continue;
+        }
         let now = (options.clock)();
         let old = now.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
-        if let Err(error) = trim(&engines, partition, (!retention.is_zero()).then_some(old)).await {
-            tracing::warn!(partition, %error, "trimming the log failed; trying again");
+        tokio::select! {
+            trimmed = trim(&engines, partition, (!retention.is_zero()).then_some(old)) => {
+                if let Err(error) = trimmed {
+                    tracing::warn!(partition, %error, "trimming the log failed; trying again");
+                }
+            }
+            () = shutdown.asked() => return,
         }
     }
 }
@@ -35,6 +50,10 @@ pub(super) async fn run(engines: Engines, options: RouterOptions, partition: u32
 async fn trim(engines: &Engines, partition: u32, old: Option<u64>) -> Result<()> {
     let log = engines.log.as_ref();
     let progress = engines.store.synced_progress(partition).await?;
+    // What is known of another incarnation says nothing of this one.
+    if progress.epoch != log.epoch() {
+        return Ok(());
+    }
     let bound = |topic: Topic, limit: u64| async move {
         match old {
             Some(old) => {
@@ -44,7 +63,7 @@ async fn trim(engines: &Engines, partition: u32, old: Option<u64>) -> Result<()>
         }
     };
     for input in [Input::Messages, Input::StatusUpdates] {
-        if let Some(source) = progress.source(input) {
+        if let Some(source) = progress.source(input).filter(|source| source.epoch == log.epoch()) {
             let before = bound(topic(input), source.offset + 1).await?;
             log.trim(topic(input), partition, before).await?;
         }

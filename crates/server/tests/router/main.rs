@@ -1,0 +1,12 @@
+//! The router over the embedded engines, with a log and a store that fail, are late and stand still as told, and a
+//! group that shares out partitions as told. At the end everything is held against the fold of the log.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+mod cases;
+mod chaos;
+mod log_double;
+mod store_double;
+mod talk;
+mod truth;
+mod world;
