@@ -21,6 +21,20 @@ struct Arguments {
 enum Command {
     /// Run the server
     Serve(Box<server::settings::Settings>),
+    /// Manage people, invites and the audit log
+    Admin {
+        #[command(subcommand)]
+        command: server::admin::Command,
+    },
+    /// List and replay commands that could not be read
+    DeadLetters {
+        #[command(subcommand)]
+        command: server::dead_letters::Command,
+    },
+    /// Say what is well and what is not, and mend it
+    Doctor(server::doctor::Options),
+    /// Print the settings in force, or the reference of all
+    Config(Box<server::config::Options>),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -28,6 +42,10 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(settings) => server::serve::run(*settings),
+        Command::Admin { command } => server::admin::run(command),
+        Command::DeadLetters { command } => server::dead_letters::run(command),
+        Command::Doctor(options) => server::doctor::run(options),
+        Command::Config(options) => server::config::run(*options),
         Command::Client(command) => cli::run(command),
     }
 }

@@ -8,12 +8,15 @@ use chat4all_server::clock::system_clock;
 use chat4all_server::engines::Embedded;
 use chat4all_server::http::HttpSettings;
 use chat4all_server::live::LiveSettings;
+use chat4all_server::operator::{self, Operator};
 use chat4all_server::secret::Secret;
-use chat4all_server::shutdown;
+use chat4all_server::shutdown::{self, Shutdown};
 use chat4all_server::ws::GatewaySettings;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,7 +35,7 @@ pub fn run(settings: Settings) -> ExitCode {
 
 fn start(settings: Settings) -> Outcome {
     let settings = settings.with_file()?;
-    super::logging::start(settings.log_format == LogFormat::Json, &settings.log_level)?;
+    let _logging = super::logging::start(settings.log_format == LogFormat::Json, &settings.log_level)?;
     check(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(settings))
@@ -40,8 +43,12 @@ fn start(settings: Settings) -> Outcome {
 
 /// Refuses what this binary cannot do, and says what it can.
 fn check(settings: &Settings) -> Outcome {
-    let urls = [("log-url", Some(&settings.log_url)), ("store-url", Some(&settings.store_url)),
-        ("accounts-url", settings.accounts_url.as_ref()), ("bus-url", Some(&settings.bus_url))];
+    let urls = [
+        ("log-url", Some(&settings.log_url)),
+        ("store-url", Some(&settings.store_url)),
+        ("accounts-url", settings.accounts_url.as_ref()),
+        ("bus-url", Some(&settings.bus_url)),
+    ];
     for (name, url) in urls {
         if let Some(url) = url.filter(|url| *url != "embedded") {
             return Err(format!("--{name} {url}: this build knows only `embedded`").into());
@@ -71,7 +78,18 @@ async fn serve(settings: Settings) -> Outcome {
         Some(secret) => Secret::new(secret)?,
         None => Secret::of_folder(embedded.folder.path())?,
     };
-    let app = App::new(embedded.engines(), Ambient::system(), app_settings(&settings, secret, address)?).await?;
+    let engines = embedded.engines();
+    let app = App::new(engines.clone(), Ambient::system(), app_settings(&settings, secret, address)?).await?;
+    let operator = Operator {
+        accounts: Arc::clone(&app.accounts),
+        engines,
+        health: app.health.clone(),
+        ambient: Ambient::system(),
+        folder: Some(embedded.folder.path().to_owned()),
+        running: true,
+    };
+    let operators =
+        tokio::spawn(serve_operators(embedded.folder.path().to_owned(), operator, shutdown.clone()));
     greet(&settings, &embedded, address, ops_address);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = tokio::spawn(async move {
@@ -83,10 +101,18 @@ async fn serve(settings: Settings) -> Outcome {
         stopper.stop();
     });
     app.serve(listener, ops, shutdown).await;
+    operators.await?;
     stopping.await?;
     embedded.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Without the socket the server still serves; operators are told that it does not answer.
+async fn serve_operators(folder: PathBuf, operator: Operator, shutdown: Shutdown) {
+    if let Err(error) = operator::serve(&folder, operator::router(operator), shutdown).await {
+        tracing::error!(%error, "`chat4all admin` and `doctor` cannot reach this server");
+    }
 }
 
 async fn listen(address: SocketAddr, name: &str) -> Outcome<TcpListener> {
@@ -138,7 +164,11 @@ fn origins(allowed: &[String]) -> Option<Vec<String>> {
 fn greet(settings: &Settings, embedded: &Embedded, address: SocketAddr, ops: SocketAddr) {
     let data = settings.data.display();
     let log = embedded.engines().log;
-    println!("log       embedded  {data}/log.db, {} partitions, epoch {}: every answer is synced to disk", log.partitions(), log.epoch());
+    println!(
+        "log       embedded  {data}/log.db, {} partitions, epoch {}: every answer is synced to disk",
+        log.partitions(),
+        log.epoch()
+    );
     println!("store     embedded  {data}/store.db: rebuilt from the log after a power cut");
     println!("accounts  embedded  {data}/accounts.db: every answer is synced to disk");
     println!("bus       embedded  in memory: what may be lost");
