@@ -36,6 +36,12 @@ const READ_BUFFER: usize = 2048;
 /// Written to the network at once.
 const WRITE_BUFFER: usize = 64 * 1024;
 
+/// Whether a text is a frame that a client may send; for who tries the reader with anything.
+#[must_use]
+pub fn is_frame(text: &str) -> bool {
+    frame::read(text).is_ok()
+}
+
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -140,11 +146,16 @@ impl Gateway {
             upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
         }
         let browser = headers.contains_key(ORIGIN);
-        let token = query.token.as_deref().or_else(|| bearer(headers)).or(offered.as_deref().filter(|t| !t.is_empty()));
+        let token = query
+            .token
+            .as_deref()
+            .or_else(|| bearer(headers))
+            .or(offered.as_deref().filter(|t| !t.is_empty()));
         match self.admit(token, address).await {
             Ok((caller, place)) => {
                 let gateway = Arc::clone(self);
-                Ok(upgrade.on_upgrade(move |socket| socket::run(gateway, socket, Arc::new(caller), place, query)))
+                Ok(upgrade
+                    .on_upgrade(move |socket| socket::run(gateway, socket, Arc::new(caller), place, query)))
             }
             Err(failure) if browser => {
                 let code = match failure.code {
@@ -166,16 +177,19 @@ impl Gateway {
         let caller = self.accounts.authenticate(token).await?;
         caller.require(Scope::Read)?;
         let GatewaySettings { per_user, per_address, .. } = self.settings;
-        let place = self.connections.enter(&caller.user_id, address, per_user, per_address).ok_or_else(|| {
-            let mut failure = Failure::new(Code::RateLimited, "too many connections; close some first");
-            failure.retry_after = Some(Duration::from_secs(10));
-            failure
-        })?;
+        let place =
+            self.connections.enter(&caller.user_id, address, per_user, per_address).ok_or_else(|| {
+                let mut failure = Failure::new(Code::RateLimited, "too many connections; close some first");
+                failure.retry_after = Some(Duration::from_secs(10));
+                failure
+            })?;
         Ok((caller, place))
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<()> {
-        let (Some(allowed), Some(origin)) = (&self.settings.origins, headers.get(ORIGIN)) else { return Ok(()) };
+        let (Some(allowed), Some(origin)) = (&self.settings.origins, headers.get(ORIGIN)) else {
+            return Ok(());
+        };
         let known = origin.to_str().is_ok_and(|origin| allowed.iter().any(|known| known == origin));
         if known { Ok(()) } else { Err(Failure::forbidden("pages of this origin may not connect")) }
     }
@@ -192,7 +206,9 @@ fn offered(headers: &HeaderMap) -> Option<String> {
     let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let offered: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
     let rest = |protocol: &&&str| **protocol != PROTOCOL;
-    offered.contains(&PROTOCOL).then(|| offered.iter().find(rest).map(|token| (*token).to_owned()).unwrap_or_default())
+    offered
+        .contains(&PROTOCOL)
+        .then(|| offered.iter().find(rest).map(|token| (*token).to_owned()).unwrap_or_default())
 }
 
 /// Lets somebody in only to say why not.
