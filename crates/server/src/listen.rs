@@ -4,7 +4,7 @@ use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::{counter, gauge};
+use metrics::{Gauge, counter, gauge};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,13 +20,41 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// How long requests under way may go on once the end was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum End {
+    /// Not asked for.
+    Far,
+    /// Requests under way finish.
+    Near,
+    /// They had their time.
+    Here,
+}
+
+/// A connection that is counted for as long as it lasts, however it ends.
+struct Open(Gauge);
+
+impl Open {
+    fn new() -> Self {
+        let open = gauge!("http_connections");
+        open.increment(1);
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
 /// Serves `router` on `listener` until `shutdown`, then lets the requests under way finish.
 ///
 /// Over `most` connections at once the next ones wait in the kernel's queue.
 pub async fn serve(listener: TcpListener, router: Router, most: usize, mut shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(most));
     // Every connection holds a receiver; when the last one is gone, all are.
-    let (end, ended) = watch::channel(false);
+    let (end, ended) = watch::channel(End::Far);
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
@@ -46,9 +74,10 @@ pub async fn serve(listener: TcpListener, router: Router, most: usize, mut shutd
     }
     drop(listener);
     drop(ended);
-    end.send_replace(true);
+    end.send_replace(End::Near);
     if tokio::time::timeout(DRAIN, end.closed()).await.is_err() {
         tracing::warn!("requests under way did not finish in time and are cut off");
+        end.send_replace(End::Here);
     }
 }
 
@@ -67,13 +96,13 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     place: OwnedSemaphorePermit,
-    mut ended: watch::Receiver<bool>,
+    mut ended: watch::Receiver<End>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;
     }
-    gauge!("http_connections").increment(1);
+    let _open = Open::new();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(axum::body::Body::new))
@@ -82,21 +111,23 @@ async fn connection(
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES);
     let serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
-    let here = ended.clone();
-    let asked = async move {
-        // An error means that nobody is left to ask, which asks as well.
-        let _gone = ended.wait_for(|ended| *ended).await.is_err();
-    };
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
-        () = asked => {
+        () = comes(&mut ended, End::Near) => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                outcome = serving.as_mut() => outcome,
+                () = comes(&mut ended, End::Here) => Ok(()),
+            }
         }
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended badly");
     }
-    gauge!("http_connections").decrement(1);
-    drop((place, here));
+    drop(place);
+}
+
+/// Waits for the end. That nobody is left to ask for it is an end as well.
+async fn comes(ended: &mut watch::Receiver<End>, end: End) {
+    let _gone = ended.wait_for(|now| *now >= end).await.is_err();
 }
