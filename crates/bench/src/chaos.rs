@@ -44,6 +44,8 @@ const PASSWORD: &str = "stormy weather";
 const LOOK: Duration = Duration::from_millis(200);
 /// A burst of so many is more than a socket's buffers hold, so that who does not read must be cut off.
 const SLOW_BURST: u32 = 10_000;
+/// Groups in which nothing has happened for so long have calmed down.
+const STILL: Duration = Duration::from_secs(2);
 /// The longest that the burst may take.
 const BURST_WITHIN: Duration = Duration::from_secs(180);
 
@@ -153,11 +155,9 @@ pub async fn run(options: &Options) -> Result<Report> {
     toll += moved;
 
     let each = options.burst.div_ceil(u32::try_from(busy).unwrap_or(1).max(1));
-    let goal = heads(&any_admin).await + u64::from(options.burst) * 9 / 10;
     orders.send_replace(Orders { phase: Phase::Burst(each), away: true, stopped: true });
-    let bursting = Instant::now();
-    while options.burst > 0 && heads(&any_admin).await < goal && bursting.elapsed() < BURST_WITHIN {
-        sleep(LOOK).await;
+    if options.burst > 0 {
+        calm_down(&any_admin).await;
     }
     // All of them back at once, with the one that was away and the one that did not read.
     senders.iter().skip(1).for_each(|sender| sender.cut_for(Duration::from_millis(500)));
@@ -188,6 +188,19 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     let around = Circumstances { toll, starts: process.starts.clone(), missed_while_away };
     Ok(Report::new(options, &evidence, findings, &around))
+}
+
+/// Waits until the groups stand still, or for as long as a burst may take.
+async fn calm_down(groups: &[(Client, String)]) {
+    let begun = Instant::now();
+    let (mut head, mut since) = (0, begun);
+    while since.elapsed() < STILL && begun.elapsed() < BURST_WITHIN {
+        sleep(LOOK).await;
+        let now = heads(groups).await;
+        if now != head {
+            (head, since) = (now, Instant::now());
+        }
+    }
 }
 
 /// The sum of the heads of all groups; what cannot be read counts nothing.
