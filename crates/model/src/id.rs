@@ -176,7 +176,10 @@ impl ConversationId {
             "c" => {
                 let (account, address) = rest.split_once(':')?;
                 Platform::of(address)?;
-                Some(ConversationKind::Channel { account: UserId::parse(account).ok()?, address: address.into() })
+                Some(ConversationKind::Channel {
+                    account: UserId::parse(account).ok()?,
+                    address: address.into(),
+                })
             }
             _ => None,
         }
@@ -186,9 +189,10 @@ impl ConversationId {
     /// The same on every engine; changing it would part conversations from their logs.
     #[must_use]
     pub fn partition(&self, partitions: u32) -> u32 {
-        let hash = self.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = self
+            .0
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
         u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
     }
 }
@@ -333,7 +337,20 @@ mod tests {
 
     #[test]
     fn forms_that_are_no_conversation_are_refused() {
-        for bad in ["", "x", "d:b:a", "d:a:a", "d:a", "g:", "g:a:b:c", "c:a:b", "c:a:whatsapp:", "q:1", "g:ä", "g:a b"] {
+        for bad in [
+            "",
+            "x",
+            "d:b:a",
+            "d:a:a",
+            "d:a",
+            "g:",
+            "g:a:b:c",
+            "c:a:b",
+            "c:a:whatsapp:",
+            "q:1",
+            "g:ä",
+            "g:a b",
+        ] {
             assert!(ConversationId::parse(bad).is_err(), "{bad}");
         }
         for good in ["d:a:b", "g:1", "g:a:b", "c:a:whatsapp:+5511", "c:a:instagram:x"] {

@@ -109,7 +109,10 @@ pub fn decode_event(payload: &[u8]) -> Result<EventRecord, Undecodable> {
     decode(payload)
 }
 
-#[expect(clippy::expect_used, reason = "postcard fails only on maps of unknown length, which no record holds")]
+#[expect(
+    clippy::expect_used,
+    reason = "postcard fails only on maps of unknown length, which no record holds"
+)]
 fn encode<T: Serialize>(value: &T) -> Bytes {
     postcard::to_extend(value, vec![VERSION]).expect("records have no maps").into()
 }

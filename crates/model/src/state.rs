@@ -92,7 +92,8 @@ pub fn first_keys(command: &Command) -> Vec<Key> {
 /// What it reads once the first keys are known: the message that a target's id names.
 #[must_use]
 pub fn further_keys(command: &Command, mut get: impl FnMut(&Key) -> Option<Value>) -> Vec<Key> {
-    let (Action::Edit { target, .. } | Action::Delete { target } | Action::React { target, .. }) = &command.action
+    let (Action::Edit { target, .. } | Action::Delete { target } | Action::React { target, .. }) =
+        &command.action
     else {
         return Vec::new();
     };

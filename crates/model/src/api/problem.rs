@@ -62,7 +62,9 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::InvalidRequest => 400,
-            Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials | Self::RefreshReused => 401,
+            Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials | Self::RefreshReused => {
+                401
+            }
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
