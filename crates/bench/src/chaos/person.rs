@@ -200,7 +200,11 @@ impl Person {
             match now.phase {
                 Phase::Burst(each) if self.role != Role::Reader => self.burst(each),
                 Phase::Quiet => {
-                    let until = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    let until = *deadline.get_or_insert_with(|| {
+                        // The silence of who did not read says nothing.
+                        self.heard = Instant::now();
+                        self.heard + PATIENCE
+                    });
                     let answered = self.asked.is_empty() && self.calls.is_empty();
                     let silent = self.is_live && self.heard.elapsed() >= SILENCE;
                     if (answered && silent) || Instant::now() >= until {

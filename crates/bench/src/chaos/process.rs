@@ -51,12 +51,6 @@ impl Process {
         format!("http://{}", self.address)
     }
 
-    /// The process that was started, while there is one.
-    #[must_use]
-    pub fn id(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
-
     /// Its output so far.
     #[must_use]
     pub fn output(&self) -> String {
