@@ -91,16 +91,15 @@ impl Options {
     /// The command that blows the same storm elsewhere.
     #[must_use]
     pub fn command(&self) -> String {
-        format!(
-            "chat4all-bench chaos --clients {} --conversations {} --seconds {} --kill-every {} --cut-every {} --burst {} --seed {}",
-            self.clients,
-            self.conversations,
-            self.seconds,
-            self.kill_every,
-            self.cut_every,
-            self.burst,
-            self.seed
-        )
+        let numbers = format!(
+            "--clients {} --conversations {} --burst {} --seed {}",
+            self.clients, self.conversations, self.burst, self.seed
+        );
+        let every = format!(
+            "--kill-every {} --cut-every {} --remove-every {}",
+            self.kill_every, self.cut_every, self.remove_every
+        );
+        format!("chat4all-bench chaos {numbers} --seconds {} {every} --rate {}", self.seconds, self.rate)
     }
 }
 
