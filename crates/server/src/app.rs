@@ -7,8 +7,8 @@ use crate::engines::Engines;
 use crate::error::Result;
 use crate::health::Health;
 use crate::http;
-use crate::live::{Hub, LiveSettings};
 use crate::listen;
+use crate::live::{Hub, LiveSettings};
 use crate::ready::Readiness;
 use crate::router::{self, RouterOptions};
 use crate::secret::Secret;
@@ -19,7 +19,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-
 
 /// Connections at once of the operators' port.
 const OPS_CONNECTIONS: usize = 64;
@@ -122,7 +121,8 @@ impl App {
             settings: settings.http,
         });
         let api = http::router(gateway, http::sockets(Arc::clone(&sockets), trusted));
-        let api = tokio::spawn(listen::serve(listener, api, settings.max_connections, listening_ends.clone()));
+        let api =
+            tokio::spawn(listen::serve(listener, api, settings.max_connections, listening_ends.clone()));
         let ops = http::ops_router(settings.metrics, ready);
         let ops = tokio::spawn(listen::serve(ops_listener, ops, OPS_CONNECTIONS, listening_ends));
 

@@ -177,7 +177,8 @@ impl Hub {
             let known = state.index.number(conversation).and_then(|number| state.index.conversation(number));
             let heard = known.map(|known| known.heard).filter(|heard| *heard > 0);
             // What left the ring was heard before it begins.
-            heard.map_or_else(|| state.rings.get(partition as usize).map_or(0, |r| r.start), |heard| heard + 1)
+            heard
+                .map_or_else(|| state.rings.get(partition as usize).map_or(0, |r| r.start), |heard| heard + 1)
         };
         self.tracker.reach(partition, next).await
     }

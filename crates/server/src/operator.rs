@@ -182,7 +182,10 @@ async fn audit(State(op): State<Operator>, Query(page): Query<Paging>) -> Answer
     Ok(Json(Page { items: found.items.into_iter().map(view).collect(), next: found.next }))
 }
 
-async fn dead_letters(State(op): State<Operator>, Query(page): Query<Paging>) -> Answer<Page<DeadLetterView>> {
+async fn dead_letters(
+    State(op): State<Operator>,
+    Query(page): Query<Paging>,
+) -> Answer<Page<DeadLetterView>> {
     let letters = DeadLetters::new(op.engines, op.ambient);
     Ok(Json(letters.list(Actor::Operator, page.cursor, page.limit).await?))
 }

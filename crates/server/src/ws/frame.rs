@@ -125,7 +125,11 @@ pub(super) fn read(text: &str) -> Result<Frame, Refused> {
     let kind = match fields.remove("type") {
         Some(Value::String(kind)) => kind,
         Some(_) => {
-            return Err(Refused { id, client_id, failure: Box::new(Failure::invalid("type", "is a string")) });
+            return Err(Refused {
+                id,
+                client_id,
+                failure: Box::new(Failure::invalid("type", "is a string")),
+            });
         }
         None => {
             return Err(Refused { id, client_id, failure: Box::new(Failure::invalid("type", "is missing")) });
