@@ -1,5 +1,7 @@
 //! A disk that is full, and a folder that cannot be written: refused in words, and nothing lost.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by it, in its helpers too")]
+
 use chat4all_bench::chaos::Process;
 use chat4all_client::model::{RegisterRequest, SendMessage};
 use chat4all_client::{Backoff, Client, ClientError, Range, Retry};

@@ -1,5 +1,7 @@
 //! The bodies of the fuzz targets, bounded: valid records and cursors, and mutations of them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by it, in its helpers too")]
+
 #[path = "../../../fuzz/bodies/cursors.rs"]
 mod cursors;
 #[path = "../../../fuzz/bodies/mutate.rs"]
