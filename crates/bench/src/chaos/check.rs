@@ -25,6 +25,9 @@ pub fn check(evidence: &Evidence) -> Findings {
         for what in &journal.key_faults {
             findings.add(Kind::Key, || format!("{}: {what}", journal.user));
         }
+        for _ in 0..journal.codes.get("internal").copied().unwrap_or(0) {
+            findings.add(Kind::Crash, || format!("{} was answered `internal`", journal.user));
+        }
         for what in &journal.markers_back {
             findings.add(Kind::MarkerBack, || format!("{}: {what}", journal.user));
         }

@@ -269,6 +269,10 @@ fn finds_a_refusal_of_something_stored() {
 fn passes_on_what_the_clients_noticed() {
     only(&spoiled(|e| e.journals[0].holes = 1), &[Kind::Hole]);
     only(&spoiled(|e| e.journals[0].unanswered.push("an edit".into())), &[Kind::Unanswered]);
+    let fault = |e: &mut Evidence| {
+        e.journals[0].codes.insert("internal".into(), 1);
+    };
+    only(&spoiled(fault), &[Kind::Crash]);
     only(&spoiled(|e| e.journals[0].key_faults.push("a key".into())), &[Kind::Key]);
     only(&spoiled(|e| e.journals[0].markers_back.push("5 after 6".into())), &[Kind::MarkerBack]);
 }

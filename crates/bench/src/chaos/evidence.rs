@@ -98,6 +98,8 @@ pub struct Journal {
     pub rejected: Vec<String>,
     /// Texts of sends that were refused at once, by conversation.
     pub refused: Vec<(String, String)>,
+    /// Refusals over the connection by code.
+    pub codes: BTreeMap<String, u64>,
     /// By conversation, the highest read marker that was confirmed or seen.
     pub read: HashMap<String, u64>,
     /// Holes in the stream that the connection had to fill from the log.

@@ -42,7 +42,7 @@ pub enum Kind {
     Unanswered,
     /// A reader that stopped reading was not cut off with 4410.
     SlowReader,
-    /// The server ended by itself, or a part of it panicked.
+    /// The server ended by itself, a part of it panicked, or it answered `internal`.
     Crash,
 }
 
@@ -66,7 +66,7 @@ impl Kind {
         (Self::Hole, "holes in a live stream"),
         (Self::Unanswered, "never answered"),
         (Self::SlowReader, "slow readers not cut off with 4410"),
-        (Self::Crash, "ends and panics of the server's own"),
+        (Self::Crash, "ends, panics and faults of the server's own"),
     ];
 }
 

@@ -271,7 +271,8 @@ impl Person {
             Update::Acked { client_id, message_id, conversation_id, .. } => {
                 self.acked(client_id, message_id, conversation_id);
             }
-            Update::Refused { client_id, .. } => {
+            Update::Refused { client_id, code, .. } => {
+                *self.journal.codes.entry(code).or_default() += 1;
                 if let Some(Asked::Send { conversation: Some(conversation), text }) =
                     self.asked.remove(&client_id)
                 {

@@ -64,6 +64,7 @@ impl Report {
             ("refused at once; after acceptance".into(), {
                 format!("{}; {}", sum(|j| j.refused.len() as u64), sum(|j| j.rejected.len() as u64))
             }),
+            ("refusals over sockets, by code".into(), refusals(evidence)),
             ("events stored; given to clients".into(), format!("{entries}; {given}")),
             ("sockets closed by the server, by code".into(), closes.join(", ")),
             ("snapshots asked for by the server".into(), sum(|j| j.resyncs).to_string()),
@@ -93,6 +94,15 @@ impl Report {
         }
         out
     }
+}
+
+fn refusals(evidence: &Evidence) -> String {
+    let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
+    for (code, count) in evidence.journals.iter().flat_map(|journal| &journal.codes) {
+        *codes.entry(code).or_default() += count;
+    }
+    let codes: Vec<String> = codes.iter().map(|(code, count)| format!("{code}: {count}")).collect();
+    codes.join(", ")
 }
 
 fn spread(starts: &[Duration]) -> String {
