@@ -262,8 +262,10 @@ fn shown(view: &View, evidence: &Evidence, findings: &mut Findings) {
         for (seq, message) in got.iter().filter(|(seq, _)| !expected.contains_key(seq)) {
             findings.add(Kind::Differing, || about(&format!("{message:?} at {seq} came by no event")));
         }
-        if view.read < journal.read.get(&view.conversation).copied().unwrap_or(0) {
-            findings.add(Kind::MarkerBack, || about(&format!("{} after {:?}", view.read, journal.read)));
+        // A mark from before the newest joining is confirmed and changes nothing.
+        let marked = journal.read.get(&view.conversation).copied().filter(|seq| *seq >= from).unwrap_or(0);
+        if view.read < marked {
+            findings.add(Kind::MarkerBack, || about(&format!("{} after {marked}", view.read)));
         }
     }
     if to == u64::MAX {
