@@ -32,7 +32,7 @@ const PROTOCOL: &str = "chat4all";
 /// The longest frame of a client, in bytes.
 const MAX_FRAME: usize = 256 * 1024;
 /// Read from the network at once. A connection that is idle costs little more than this.
-const READ_BUFFER: usize = 2048;
+const READ_BUFFER: usize = 1024;
 /// Written to the network at once.
 const WRITE_BUFFER: usize = 64 * 1024;
 
