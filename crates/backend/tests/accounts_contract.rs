@@ -1,5 +1,7 @@
 //! The contract of accounts, held by each engine.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use async_trait::async_trait;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts, Fixture, cases};
 use chat4all_backend::{ErrorKind, Result};

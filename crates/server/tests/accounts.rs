@@ -1,5 +1,7 @@
 //! Signing up and in, as people, thieves and scripts do it, over the embedded engines and a clock that tests move.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};

@@ -1,5 +1,7 @@
 //! What operators do: to a folder that nobody has open, and to one whose server runs.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{EventLog, Topic};
 use chat4all_backend::store::{Slice, Store};

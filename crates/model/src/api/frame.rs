@@ -59,6 +59,10 @@ pub enum ClientFrame {
 /// What the server sends over `/ws`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every frame is an event; a box would only cost an allocation"
+)]
 pub enum ServerFrame {
     /// Something that is not an event.
     Control(Control),

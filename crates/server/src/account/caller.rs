@@ -9,6 +9,7 @@ pub const ADMIN: &str = "admin";
 
 /// Who asks: what a good bearer proves. Made only by [`AccountService::authenticate`](super::AccountService).
 #[derive(Debug, Clone)]
+#[expect(clippy::manual_non_exhaustive, reason = "not even the rest of this crate may make one")]
 pub struct Caller {
     /// Who.
     pub user_id: UserId,

@@ -1,5 +1,7 @@
 //! The live path over embedded engines: who is given what, from the ring, from the store and live.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod world;
 
 use chat4all_model::api::{Code, Event};

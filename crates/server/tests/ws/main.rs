@@ -1,5 +1,7 @@
 //! `/ws` over a real port, a real router and embedded engines.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod world;
 
 use chat4all_model::api::LogoutRequest;

@@ -68,7 +68,7 @@ pub(super) async fn sessions_end_one_by_one_and_together(fixture: Arc<dyn Fixtur
     assert!(not_his.is_empty(), "nobody ends another's session");
     assert_eq!(
         accounts.end_sessions(&alice, Which::One(one.clone()), 10).await.expect("ended"),
-        [one.clone()]
+        std::slice::from_ref(&one)
     );
     assert!(accounts.end_sessions(&alice, Which::One(one), 11).await.expect("again").is_empty());
     let mut rest = accounts.end_sessions(&alice, Which::All, 12).await.expect("ended");

@@ -105,7 +105,10 @@ pub(super) async fn a_profile_changes_field_by_field(fixture: Arc<dyn Fixture>) 
     };
     let changed = accounts.update(&alice, change).await.expect("changed").expect("an account");
     assert_eq!(changed.display_name.as_deref(), Some("Alice Liddell"));
-    assert_eq!(accounts.get(std::slice::from_ref(&alice)).await.expect("found"), [changed.clone()]);
+    assert_eq!(
+        accounts.get(std::slice::from_ref(&alice)).await.expect("found"),
+        std::slice::from_ref(&changed)
+    );
     assert_eq!(accounts.search("lid", None, 9).await.expect("found").len(), 1);
 
     let taken = ProfileChange { email: Some(Some("BOB@example.org".into())), ..ProfileChange::default() };

@@ -112,10 +112,8 @@ impl App {
                 event = keys.recv() => {
                     let Some(event) = event else { return Ok(()) };
                     match event? {
-                        Event::Key(key) if key.kind != KeyEventKind::Release => {
-                            if self.key(key) == Flow::Quit {
-                                return Ok(());
-                            }
+                        Event::Key(key) if key.kind != KeyEventKind::Release && self.key(key) == Flow::Quit => {
+                            return Ok(());
                         }
                         Event::Paste(text) => self.compose.insert(&text),
                         _ => {}
