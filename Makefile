@@ -16,10 +16,10 @@ test: ## format, lints, every test, foreign clients
 	@scripts/test.sh
 
 bench: ## measure, beside the limits of this machine, and write docs/results/
-	@scripts/bench.sh $(ARGS)
+	@scripts/bench.sh $(or $(ARGS),--out docs/results/bench.md)
 
 chaos: ## kill the server and cut its clients under load, and count what was lost
-	@scripts/chaos.sh $(ARGS)
+	@scripts/chaos.sh $(or $(ARGS),--report docs/results/chaos.md)
 
 judge: ## try the API against openapi.json with schemathesis
 	@scripts/judge.sh $(ARGS)
