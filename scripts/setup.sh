@@ -44,6 +44,6 @@ case "${1:-build}" in
       npm install --silent --no-audit --no-fund --prefix "$cache/node" ws@8.18.3 >/dev/null
     fi
     ;;
-  judge) venv judge schemathesis==4.4.4 ;;
+  judge) venv judge schemathesis==4.32.5 ;;
   *) say "unknown target $1"; exit 2 ;;
 esac

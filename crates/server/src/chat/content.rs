@@ -149,8 +149,14 @@ impl Content {
         let mut overviews = self.store.overviews(ids).await?;
         for (m, overview) in memberships.iter().zip(&mut overviews) {
             if let (Some(to), Some(now)) = (m.left(), overview.as_mut()) {
-                let Some(last) = self.event(m, to.seq).await? else {
-                    return Err(Failure::internal("a leaving without its event"));
+                let last = match self.event(m, to.seq).await? {
+                    Some(last) => last,
+                    // The stream may have heard of the leaving before the store held it.
+                    None => {
+                        self.hub.readable(m.conversation()).await?;
+                        let there = self.event(m, to.seq).await?;
+                        there.ok_or_else(|| Failure::internal("a leaving without its event"))?
+                    }
                 };
                 now.head = last.fact.head.unwrap_or_else(|| now.head.clone());
             }
@@ -276,6 +282,7 @@ impl Content {
             return Ok(event.fact.n());
         }
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
+        let mut pause = std::time::Duration::from_millis(25);
         loop {
             match self.hub.readable(m.conversation()).await {
                 Ok(()) => {}
@@ -288,7 +295,8 @@ impl Content {
             if tokio::time::Instant::now() >= deadline {
                 return Err(Failure::invalid(field, "lies beyond the end of the conversation"));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(std::time::Duration::from_millis(400));
         }
     }
 }

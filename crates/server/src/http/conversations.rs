@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chat4all_model::api::{
-    Conversation, ConversationPatch, CreateConversation, Event, Page, Pending, SettingsPatch, Unread,
+    Conversation, ConversationPatch, CreateConversation, Event, Page, Pending, Scope, SettingsPatch, Unread,
 };
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub(super) async fn create(
     key: Key,
     Json(request): Json<CreateConversation>,
 ) -> Answer {
+    // The answer shows the conversation.
+    caller.require(Scope::Read)?;
     Ok(match gateway.chat.create(&caller, request, key.as_deref()).await? {
         Created::New(conversation, position) => {
             note_conversation(&conversation.conversation_id);
@@ -97,6 +99,7 @@ pub(super) async fn rename(
     key: Key,
     Json(patch): Json<ConversationPatch>,
 ) -> Answer {
+    caller.require(Scope::Read)?;
     let changed = gateway.chat.rename(&caller, &conversation, patch, key.as_deref()).await?;
     shown(&gateway, &caller, &conversation, &changed).await
 }
@@ -118,6 +121,7 @@ pub(super) async fn settings(
     key: Key,
     Json(patch): Json<SettingsPatch>,
 ) -> Answer {
+    caller.require(Scope::Read)?;
     let changed = gateway.chat.settings(&caller, &conversation, patch, key.as_deref()).await?;
     shown(&gateway, &caller, &conversation, &changed).await
 }

@@ -110,7 +110,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> 
     let is_trusted = |address: &IpAddr| trusted.contains(&address.to_canonical());
     let mut address = peer.to_canonical();
     let lines: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
+        headers.get_all("x-forwarded-for").iter().map(|v| v.to_str().unwrap_or_default()).collect();
     for heard in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Ok(heard) = heard.trim().parse::<IpAddr>() else { break };
         if !is_trusted(&address) {

@@ -14,7 +14,9 @@ use axum::Json as Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chat4all_model::api::{Accepted, Edit, EditMessage, Message, MessagePage, Page, Pending, SendMessage};
+use chat4all_model::api::{
+    Accepted, Edit, EditMessage, Message, MessagePage, Page, Pending, Scope, SendMessage,
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -130,6 +132,8 @@ pub(super) async fn edit(
     key: Key,
     Json(EditMessage { content }): Json<EditMessage>,
 ) -> Answer {
+    // The answer shows the message.
+    caller.require(Scope::Read)?;
     let edited = gateway.chat.edit(&caller, named.within(), named.id(), &content, key.as_deref()).await?;
     if edited.is_pending() {
         return Ok(pending());

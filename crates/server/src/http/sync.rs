@@ -51,7 +51,12 @@ pub(super) async fn sync(
         return Err(Failure::invalid("cursor", "goes without `since` only").into());
     }
     let (limit, wait) = (checked_limit(limit)?, checked_wait(wait)?);
-    Ok(Body(gateway.sync.since(&caller, &since, limit, wait).await?).into_response())
+    let page = gateway.sync.since(&caller, &since, limit, wait).await?;
+    // A session may end during a long poll.
+    if gateway.accounts.watch().has_ended(&caller.session_id) {
+        return Err(Failure::unauthenticated("the session has ended; sign in again").into());
+    }
+    Ok(Body(page).into_response())
 }
 
 fn checked_limit(limit: Option<usize>) -> Result<usize> {

@@ -64,7 +64,12 @@ impl Hub {
         let state = &mut *self.state.lock();
         for (conversation, interval) in memberships {
             let conversation = state.index.intern(&conversation, self.partition(&conversation));
-            state.index.merge(number, conversation, interval);
+            let known = state.index.conversation(conversation).and_then(|c| c.members.get(&number));
+            let heard = known.is_some_and(|s| s.intervals().iter().any(|i| i.since == interval.since));
+            // What the stream said of it meanwhile is newer; only an end counts, whoever tells it.
+            if !heard || interval.to.is_some() {
+                state.index.merge(number, conversation, interval);
+            }
         }
         Ok(())
     }

@@ -200,6 +200,8 @@ impl Connection {
         self.say(&Control::Live { cursor });
         self.acked = if self.acked.is_empty() { next } else { std::mem::take(&mut self.acked) };
         self.cursor_at = self.now();
+        // Nothing was read while it caught up: silence counts from here.
+        self.heard_at = self.now();
         self.flush().await?;
         loop {
             self.session.wake_at(self.next_due());
@@ -213,6 +215,10 @@ impl Connection {
     async fn catch_up(&mut self, mut cursor: Cursor) -> Result<Vec<u64>, End> {
         self.acked.clone_from(&cursor.next);
         loop {
+            self.refuse_if_cut()?;
+            if self.now() >= self.expires_at {
+                return Err(End { code: close::UNAUTHENTICATED, reason: "token expired" });
+            }
             let mut frames = None;
             if cursor.page.is_none() {
                 match self.attachment.step(&mut cursor.next) {
@@ -264,7 +270,11 @@ impl Connection {
                 message = self.socket.next(), if room => Some(message),
             }
         };
-        let mut message = message;
+        // Who is given much is read as well.
+        let mut message = match message {
+            None if self.lane.has_room() => self.socket.next().now_or_never(),
+            message => message,
+        };
         let mut read = 0;
         while let Some(came) = message.take() {
             self.take(came).await?;
@@ -285,12 +295,12 @@ impl Connection {
     async fn take(&mut self, came: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let message = came.ok_or(GONE)?.map_err(|error| broken(&error))?;
         self.heard_at = self.now();
+        if !matches!(message, Message::Close(_)) && !self.bucket.take(Instant::now()) {
+            return Err(End { code: close::TOO_MANY, reason: "too many frames" });
+        }
         match message {
             Message::Text(text) => {
                 self.frames_in += 1;
-                if !self.bucket.take(Instant::now()) {
-                    return Err(End { code: close::TOO_MANY, reason: "too many frames" });
-                }
                 match frame::read(&text) {
                     Ok(frame) => self.asked(frame).await,
                     Err(refused) => {
