@@ -21,6 +21,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// The least time between two projections. The store is not on the way of a live message, and a transaction
+/// costs it much the same for one fact as for twenty; a read of what was just written waits this much longer.
+const LINGER: Duration = Duration::from_millis(5);
+
 /// What a projector has read and written, for its decider.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
@@ -166,7 +170,11 @@ impl Projector {
         if progress.next() >= bounds.end {
             self.trouble.over();
         }
+        let mut projected = None;
         loop {
+            if let Some(at) = projected {
+                tokio::time::sleep_until(at + LINGER).await;
+            }
             let seen = events.next().await?;
             let progress = *events.progress();
             let nonce = seen.iter().rev().find_map(|seen| match seen.what {
@@ -179,6 +187,7 @@ impl Projector {
             });
             self.project(projection(seen, progress)).await?;
             self.heard.0.send_modify(|state| state.projected = progress);
+            projected = Some(Instant::now());
             (self.options.on_progress)(self.partition, &progress);
             *retry = RETRY_MIN;
             self.trouble.over();

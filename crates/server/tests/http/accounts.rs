@@ -96,12 +96,31 @@ async fn bots_speak_with_their_key_until_it_is_revoked() {
     assert_eq!(app.call(Call::post("/v1/messages").bearer(&key).json(&body)).await.status, 202);
     assert_eq!(app.call(Call::get("/v1/conversations").bearer(&key)).await.status, 403, "it may only write");
     assert_eq!(app.call(Call::get("/v1/bots").bearer(&key)).await.status, 403);
+    // The answer would show the newest message of a conversation that is there.
+    let direct = json!({"type": "direct", "participant_ids": [bob.id]});
+    assert_eq!(app.call(Call::post("/v1/conversations").bearer(&key).json(&direct)).await.status, 403);
     let listed = app.get(&alice, "/v1/bots").await.json();
     assert_eq!((&listed["items"][0]["bot_id"], listed["items"][0].get("api_key")), (&json!(id), None));
     let path = format!("/v1/bots/{id}");
     assert_eq!(app.call(Call::delete(&path).by(&bob)).await.status, 404);
     assert_eq!(app.call(Call::delete(&path).by(&alice)).await.status, 204);
     assert_eq!(app.call(Call::post("/v1/messages").bearer(&key).json(&body)).await.status, 401);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_does_not_outlive_its_session() {
+    let app = TestApp::start().await;
+    let (alice, bob) = (app.person("alice").await, app.person("bob").await);
+    let cursor = app.get(&alice, "/v1/sync").await.text("cursor");
+    let poll = app.call(Call::get(&format!("/v1/sync?since={cursor}&wait=20")).by(&alice));
+    let meanwhile = async {
+        assert_eq!(app.call(Call::post("/auth/logout").by(&alice)).await.status, 204);
+        let body = json!({"recipient_id": alice.id, "content": "for Alice alone"});
+        assert_eq!(app.call(Call::post("/v1/messages").by(&bob).json(&body)).await.status, 202);
+    };
+    let (polled, ()) = tokio::join!(poll, meanwhile);
+    assert_eq!(polled.status, 401);
     app.stop().await;
 }
 
