@@ -7,6 +7,7 @@ use crate::access::Writer;
 use crate::account::Caller;
 use crate::error::{Failure, Result};
 use crate::live::{Outcome, Waiter};
+use chat4all_backend::ErrorKind;
 use chat4all_backend::log::{Appended, Topic};
 use chat4all_model::api::{Accepted, Code, Message, SendMessage, Status};
 use chat4all_model::command::{Action, Command, Count, Send};
@@ -43,6 +44,7 @@ pub enum Waited {
 pub struct Begun {
     sends: Vec<Result<Prepared>>,
     appended: Option<Appended>,
+    recent: Arc<Recent>,
 }
 
 /// A send that is fit to be appended.
@@ -82,9 +84,9 @@ impl Chat {
             (send.command.conversation.partition(partitions), encode_command(&send.command))
         };
         let records: Vec<_> = fresh().map(record).collect();
-        self.recent.remember(fresh().map(|send| (send.sent.id, send.command.conversation.clone())));
+        self.recent.remember(fresh().map(|send| (send.sent.id, &send.command)));
         let appended = (!records.is_empty()).then(|| self.log.append(Topic::Messages, records));
-        Begun { sends, appended }
+        Begun { sends, appended, recent: Arc::clone(&self.recent) }
     }
 
     /// Sends a message and waits up to `patience` for it to be stored.
@@ -119,7 +121,7 @@ impl Chat {
         let waiter: Waiter = self.hub.expect(&send.command)?;
         let partition = send.command.conversation.partition(self.log.partitions());
         let record = (partition, encode_command(&send.command));
-        self.recent.remember([(send.sent.id, send.command.conversation.clone())].into_iter());
+        self.recent.remember([(send.sent.id, &send.command)].into_iter());
         let appended = self.log.append(Topic::Messages, vec![record]).await;
         let offset = appended.map_err(|error| unanswered(error, &send.key))?.first().copied();
         let offset = offset.ok_or_else(|| Failure::internal("an append without an offset"))?;
@@ -190,11 +192,15 @@ impl Chat {
         match self.lookup.known(ids).await {
             Ok(known) => {
                 for (send, known) in sends.iter_mut().filter(asked_for).zip(known) {
-                    if let (Ok(prepared), Some(known)) = (send.as_mut(), known) {
-                        prepared.stands = same(&prepared.command, &known);
-                        if !prepared.stands {
-                            *send = Err(refusal(Code::IdempotencyKeyReused));
-                        }
+                    let Ok(prepared) = send.as_mut() else { continue };
+                    prepared.stands = known.as_ref().is_some_and(|known| same(&prepared.command, known));
+                    // What was accepted here a moment ago may not be stored yet.
+                    let reused = match known {
+                        Some(_) => !prepared.stands,
+                        None => self.recent.has_other_content(&prepared.sent.id, prepared.command.hash),
+                    };
+                    if reused {
+                        *send = Err(refusal(Code::IdempotencyKeyReused));
                     }
                 }
             }
@@ -259,6 +265,11 @@ impl Begun {
             Some(appended) => appended.await.err(),
             None => None,
         };
+        if error.as_ref().is_some_and(|error| error.kind != ErrorKind::OutcomeUnknown) {
+            // Surely nothing was accepted, so the keys are free again.
+            let fresh = self.sends.iter().flatten().filter(|send| !send.stands);
+            self.recent.forget(fresh.map(|send| &send.sent.id));
+        }
         let answer = |send: Prepared| match &error {
             Some(error) if !send.stands => {
                 let copy = chat4all_backend::Error::new(error.kind, error.to_string());
@@ -308,33 +319,52 @@ fn place(valid: &mut Valid, me: &UserId) -> Result<ConversationId> {
     }
 }
 
-/// Where the newest sends of this process went, so that an edit by the message's id alone need not wait for the
-/// store: the edit stands behind the send in the same partition of the log.
+/// Where the newest sends of this process went and what they hold, until the store knows: an edit by the
+/// message's id alone stands behind the send in the same partition of the log, and a key that was used a moment
+/// ago is used.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<Generations>);
 
 /// The newer half and the older half, which goes when the newer is full.
 #[derive(Default)]
 struct Generations {
-    newer: HashMap<RecordId, ConversationId>,
-    older: HashMap<RecordId, ConversationId>,
+    newer: HashMap<RecordId, (ConversationId, u64)>,
+    older: HashMap<RecordId, (ConversationId, u64)>,
+}
+
+impl Generations {
+    fn get(&self, id: &RecordId) -> Option<&(ConversationId, u64)> {
+        self.newer.get(id).or_else(|| self.older.get(id))
+    }
 }
 
 impl Recent {
     const HALF: usize = 16_384;
 
-    fn remember(&self, sends: impl Iterator<Item = (RecordId, ConversationId)>) {
+    fn remember<'a>(&self, sends: impl Iterator<Item = (RecordId, &'a Command)>) {
         let mut halves = self.0.lock();
-        for (id, conversation) in sends {
+        for (id, command) in sends {
             if halves.newer.len() >= Self::HALF {
                 halves.older = std::mem::take(&mut halves.newer);
             }
-            halves.newer.insert(id, conversation);
+            halves.newer.insert(id, (command.conversation.clone(), command.hash));
         }
     }
 
+    fn forget<'a>(&self, ids: impl Iterator<Item = &'a RecordId>) {
+        let mut halves = self.0.lock();
+        for id in ids {
+            halves.newer.remove(id);
+            halves.older.remove(id);
+        }
+    }
+
+    /// Whether the id was taken by other content.
+    fn has_other_content(&self, id: &RecordId, hash: u64) -> bool {
+        self.0.lock().get(id).is_some_and(|(_, taken)| *taken != hash)
+    }
+
     pub(super) fn conversation(&self, id: &RecordId) -> Option<ConversationId> {
-        let halves = self.0.lock();
-        halves.newer.get(id).or_else(|| halves.older.get(id)).cloned()
+        self.0.lock().get(id).map(|(conversation, _)| conversation.clone())
     }
 }
