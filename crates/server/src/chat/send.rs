@@ -123,6 +123,9 @@ impl Chat {
         let record = (partition, encode_command(&send.command));
         self.recent.remember([(send.sent.id, &send.command)].into_iter());
         let appended = self.log.append(Topic::Messages, vec![record]).await;
+        if let Err(error) = &appended {
+            self.recent.refused(error, std::iter::once(&send.sent.id));
+        }
         let offset = appended.map_err(|error| unanswered(error, &send.key))?.first().copied();
         let offset = offset.ok_or_else(|| Failure::internal("an append without an offset"))?;
         match waiter.outcome(offset, patience).await {
@@ -265,10 +268,9 @@ impl Begun {
             Some(appended) => appended.await.err(),
             None => None,
         };
-        if error.as_ref().is_some_and(|error| error.kind != ErrorKind::OutcomeUnknown) {
-            // Surely nothing was accepted, so the keys are free again.
+        if let Some(error) = &error {
             let fresh = self.sends.iter().flatten().filter(|send| !send.stands);
-            self.recent.forget(fresh.map(|send| &send.sent.id));
+            self.recent.refused(error, fresh.map(|send| &send.sent.id));
         }
         let answer = |send: Prepared| match &error {
             Some(error) if !send.stands => {
@@ -351,7 +353,11 @@ impl Recent {
         }
     }
 
-    fn forget<'a>(&self, ids: impl Iterator<Item = &'a RecordId>) {
+    /// Frees the keys of sends whose append failed, if surely nothing was accepted.
+    fn refused<'a>(&self, error: &chat4all_backend::Error, ids: impl Iterator<Item = &'a RecordId>) {
+        if error.kind == ErrorKind::OutcomeUnknown {
+            return;
+        }
         let mut halves = self.0.lock();
         for id in ids {
             halves.newer.remove(id);
