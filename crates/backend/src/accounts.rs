@@ -1,8 +1,10 @@
 //! Accounts: people and bots, their sessions and keys, and who changed what of them.
 
+pub mod cassandra;
 mod contract;
 mod embedded;
 mod entity;
+pub mod postgres;
 
 pub use contract::{Case, Fixture, cases};
 pub use embedded::EmbeddedAccounts;

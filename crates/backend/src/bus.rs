@@ -2,6 +2,7 @@
 
 pub mod contract;
 mod embedded;
+pub mod redis;
 
 pub use embedded::EmbeddedBus;
 

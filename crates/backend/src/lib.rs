@@ -4,6 +4,8 @@
 //! own under the port it implements, chosen by the scheme of a URL in one `match`.
 
 pub mod accounts;
+pub mod address;
+pub mod blobs;
 pub mod bus;
 pub mod check;
 pub mod error;
@@ -11,5 +13,6 @@ pub mod folder;
 pub mod log;
 mod sqlite;
 pub mod store;
+mod tls;
 
 pub use error::{Error, ErrorKind, Result};

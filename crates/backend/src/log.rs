@@ -2,8 +2,11 @@
 
 pub mod contract;
 mod embedded;
+pub mod kafka;
+mod publisher;
 
 pub use embedded::{Clock, EmbeddedLog, Fatal, Options, Stats};
+pub use publisher::{PublicTopic, Publication, Publisher};
 
 use crate::Result;
 use async_trait::async_trait;

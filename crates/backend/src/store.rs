@@ -3,8 +3,11 @@
 //! A projection: every row is a pure function of facts ([`chat4all_model::rows`]), written blindly by whoever
 //! projects, and nothing is read beyond the progress written with it.
 
+pub mod cassandra;
 pub mod contract;
 mod embedded;
+pub mod postgres;
+mod split;
 
 pub use embedded::{EmbeddedStore, Options, Stats};
 
@@ -260,6 +263,18 @@ pub trait Store: Send + Sync + 'static {
         from: u64,
         to: u64,
     ) -> Result<Vec<(UserId, Marker, u64, u64)>>;
+
+    /// Conversations that have events, each once, in an order of the engine's own, and where the next page begins;
+    /// none if there is none. What is made meanwhile may be left out.
+    async fn conversations(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, Option<String>)>;
+
+    /// Empties all that the event rows give: names, heads, members, what became of messages, reactions. To be
+    /// projected again from the events at once, while nobody else reads or writes.
+    async fn clear_derived(&self) -> Result<()>;
 
     /// Who reacts to the messages at these `seq`s, of one user if given, at most `limit`.
     async fn reactions(

@@ -300,6 +300,20 @@ impl Store for EmbeddedStore {
         self.read(move |r| r.rises(&conversation, from, to)).await
     }
 
+    async fn conversations(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, Option<String>)> {
+        let wrong = |_| Error::new(ErrorKind::Invalid, "this is no place in the list of conversations");
+        let after = after.map(|after| after.parse::<i64>().map_err(wrong)).transpose()?;
+        self.read(move |r| r.conversations(after.unwrap_or(0), limit)).await
+    }
+
+    async fn clear_derived(&self) -> Result<()> {
+        self.write(Work::ClearDerived).await.map(|_| ())
+    }
+
     async fn reactions(
         &self,
         conversation: &ConversationId,

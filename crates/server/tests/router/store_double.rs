@@ -170,6 +170,18 @@ impl Store for StoreDouble {
         self.here()?.rises(conversation, from, to).await
     }
 
+    async fn conversations(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, Option<String>)> {
+        self.here()?.conversations(after, limit).await
+    }
+
+    async fn clear_derived(&self) -> Result<()> {
+        self.here()?.clear_derived().await
+    }
+
     async fn reactions(
         &self,
         conversation: &ConversationId,

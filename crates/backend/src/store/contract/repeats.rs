@@ -2,18 +2,21 @@
 
 use super::world::{EPOCH, PARTITION, World, difference, say};
 use super::*;
-use crate::store::{Projection, ReaderName, Slice};
+use crate::store::{Counted, Projection, ReaderName, Slice};
 use chat4all_model::command::Action;
 use chat4all_model::reader::{LastRead, Progress};
 use chat4all_model::record::{Dead, Input, Source};
 use chat4all_model::rows::Position;
 use chat4all_model::state::{Key, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(rows_equal_the_fold_of_the_facts),
     case!(records_that_come_again_change_nothing),
     case!(two_projectors_leave_what_one_does),
+    case!(the_events_give_all_other_tables),
     case!(what_was_deleted_is_nowhere),
     case!(progress_never_goes_back),
     case!(the_last_terms_are_kept),
@@ -107,6 +110,44 @@ async fn two_projectors_leave_what_one_does(fixture: &dyn Fixture) -> Outcome {
     a.and(b)?;
     same!("progress", store.progress(PARTITION).await?, world.progress(world.records.len()));
     equals_the_fold(&world, &*store).await
+}
+
+async fn the_events_give_all_other_tables(fixture: &dyn Fixture) -> Outcome {
+    let store = fixture.open().await?;
+    let world = World::play(&script(5, 300));
+    world.project(&*store).await?;
+    let before = world.dump(&*store).await?;
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let (mut page, next) = store.conversations(after, 2).await?;
+        ensure!(page.len() <= 2, "{} conversations instead of 2", page.len());
+        listed.append(&mut page);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    listed.sort();
+    let all: BTreeSet<_> = world.events().into_iter().map(|((at, _), _)| at).collect();
+    same!("conversations with events", listed, all.into_iter().collect::<Vec<_>>());
+    let mut counted = Vec::new();
+    for conversation in &listed {
+        for event in store.events(conversation, 0, u64::MAX >> 2, 10_000).await? {
+            counted.push(Counted {
+                position: event.position,
+                facts: [event.fact].into(),
+                dead: Arc::default(),
+            });
+        }
+    }
+    store.clear_derived().await?;
+    same!("overviews", store.overviews(listed.clone()).await?, vec![None; listed.len()]);
+    let progress = store.progress(PARTITION).await?;
+    store.project(PARTITION, Projection { counted, terms: Vec::new(), progress }).await?;
+    match difference(&before, &world.dump(&*store).await?) {
+        Some(difference) => Err(difference.into()),
+        None => Ok(()),
+    }
 }
 
 async fn what_was_deleted_is_nowhere(fixture: &dyn Fixture) -> Outcome {

@@ -58,6 +58,7 @@ pub(super) enum Work {
     Project { partition: u32, projection: Projection },
     Reader { name: &'static str, partition: u32, progress: Progress },
     Replayed { letter: LetterId, time: u64 },
+    ClearDerived,
 }
 
 /// Opens the file for its one writer.
@@ -222,6 +223,7 @@ impl Writer<'_> {
                     true
                 }
                 Work::Replayed { letter, time } => self.replayed(*letter, *time)?,
+                Work::ClearDerived => self.clear_derived()?,
             });
         }
         let done = projector.finish()?;
@@ -266,6 +268,13 @@ impl Writer<'_> {
         let at = params![number(time), letter.position, letter.partition, letter.part];
         let changed = self.connection.execute(sql, at).map_err(failed)?;
         Ok(changed > 0)
+    }
+
+    fn clear_derived(&self) -> Result<bool> {
+        let sql =
+            "UPDATE conversations SET about = NULL, about_position = -1, head = NULL, head_position = -1;
+                   DELETE FROM changes; DELETE FROM reactions; DELETE FROM members;";
+        self.connection.execute_batch(sql).map(|()| true).map_err(failed)
     }
 
     /// Forgets some old rejections now and then. Whether there may be more.
@@ -330,7 +339,7 @@ impl Work {
             Self::Project { projection, .. } => {
                 projection.counted.iter().map(|counted| counted.facts.len() + counted.dead.len() + 1).sum()
             }
-            Self::Reader { .. } | Self::Replayed { .. } => 1,
+            Self::Reader { .. } | Self::Replayed { .. } | Self::ClearDerived => 1,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::super::event::{self, from_blob, number, place};
 use super::{Read, blob, column, limited};
-use crate::Result;
 use crate::store::{Slice, StoredEvent, StoredMessage};
+use crate::{Error, ErrorKind, Result};
 use chat4all_model::fact::MessageState;
 use chat4all_model::id::ConversationId;
 use chat4all_model::rows::Position;
@@ -91,6 +91,25 @@ impl Read<'_> {
             }
         }
         Ok(at_or_after(low)?.map(|(seq, _)| seq))
+    }
+
+    /// Conversations with events, by number.
+    pub(in super::super) fn conversations(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, Option<String>)> {
+        let found = self.many(
+            "SELECT no, id FROM conversations c WHERE no > ?1
+             AND EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.no) ORDER BY no LIMIT ?2",
+            params![after, limited(limit)],
+            |row| {
+                let id = ConversationId::parse(&column::<String>(row, 1)?);
+                Ok((column::<i64>(row, 0)?, id.map_err(|e| Error::new(ErrorKind::Corrupt, e))?))
+            },
+        )?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(no, _)| no.to_string());
+        Ok((found.into_iter().map(|(_, id)| id).collect(), next))
     }
 
     /// The event at a seq.

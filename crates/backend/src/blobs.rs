@@ -1,0 +1,1 @@
+//! Blobs: files by key, in a local folder or on S3.
