@@ -10,6 +10,7 @@ pub mod bus;
 pub mod check;
 pub mod error;
 pub mod folder;
+pub mod guard;
 pub mod log;
 mod sqlite;
 pub mod store;

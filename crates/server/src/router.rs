@@ -15,6 +15,7 @@ mod retention;
 mod term;
 mod trouble;
 
+pub(crate) use inputs::topic;
 pub(crate) use publish::publish;
 
 use crate::clock::Clock;

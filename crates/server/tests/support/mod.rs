@@ -107,11 +107,12 @@ impl TestApp {
             chat: Chat::new(&engines, Arc::clone(&hub), ambient.clone()),
             sync: Sync::new(Arc::clone(&hub), &secret),
             dead_letters: DeadLetters::new(engines.clone(), ambient),
-            ready: Readiness::new(engines.clone(), health.clone(), Arc::clone(&hub)),
+            ready: Readiness::new(engines.clone(), health.clone(), Some(Arc::clone(&hub))),
             hub,
-            settings: options.http,
+            trusted_proxies: options.http.trusted_proxies.clone(),
         };
-        let api = http::router(Arc::new(gateway), Router::new());
+        let ready = gateway.ready.clone();
+        let api = http::router(Some(Arc::new(gateway)), ready, &options.http, Router::new());
         Self { api, accounts, engines, health, router, stopper, _embedded: embedded, _folder: folder }
     }
 
