@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 pub mod http;
+pub mod installation;
 pub mod listen;
 pub mod live;
 pub mod operator;

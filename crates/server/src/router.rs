@@ -11,6 +11,7 @@ mod lag;
 mod memory;
 mod projector;
 mod publish;
+mod relief;
 mod retention;
 mod term;
 mod trouble;
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use trouble::Trouble;
 
@@ -67,12 +69,12 @@ const RESTART_PAUSE: Duration = Duration::from_secs(2);
 /// group when everything decided is appended, so that an heir can go on at once.
 pub async fn run(engines: Engines, options: RouterOptions, mut shutdown: Shutdown) {
     let mut workers: BTreeMap<u32, Worker> = BTreeMap::new();
+    let (mine, theirs) = watch::channel(Vec::new());
+    let relief = tokio::spawn(relief::run(engines.clone(), options.clone(), theirs, shutdown.clone()));
     let mut trouble = Trouble::none(options.health.clone(), "router group".into());
     while !shutdown.is_asked() {
-        let Err(error) = take_part(&engines, &options, &mut workers, &mut trouble, &mut shutdown).await
-        else {
-            return;
-        };
+        let part = take_part(&engines, &options, &mut workers, &mine, &mut trouble, &mut shutdown).await;
+        let Err(error) = part else { break };
         tracing::warn!(%error, "the group of routers is lost; joining again");
         trouble.lasts(error.to_string());
         stop(std::mem::take(&mut workers)).await;
@@ -81,6 +83,9 @@ pub async fn run(engines: Engines, options: RouterOptions, mut shutdown: Shutdow
             () = shutdown.asked() => {}
         }
     }
+    if let Err(error) = relief.await {
+        tracing::error!(%error, "projecting for others ended badly");
+    }
 }
 
 /// Does the work of a member of the group. An `Ok` is the end.
@@ -88,6 +93,7 @@ async fn take_part(
     engines: &Engines,
     options: &RouterOptions,
     workers: &mut BTreeMap<u32, Worker>,
+    owned: &watch::Sender<Vec<u32>>,
     trouble: &mut Trouble,
     shutdown: &mut Shutdown,
 ) -> Result<()> {
@@ -105,6 +111,7 @@ async fn take_part(
         let keep = |partition: &u32| mine.contains(partition);
         let (kept, gone) = std::mem::take(workers).into_iter().partition(|(partition, _)| keep(partition));
         *workers = kept;
+        owned.send_replace(mine.clone());
         stop(gone).await;
         for partition in mine {
             workers
@@ -112,6 +119,7 @@ async fn take_part(
                 .or_insert_with(|| Worker::spawn(engines.clone(), options.clone(), partition));
         }
     }
+    owned.send_replace(Vec::new());
     stop(std::mem::take(workers)).await;
     if let Err(error) = member.leave().await {
         tracing::warn!(%error, "leaving the group failed; the others wait for a time-out");

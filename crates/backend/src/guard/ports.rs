@@ -23,20 +23,20 @@ macro_rules! guarded {
         $($way:ident $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
     }) => {
         $(#[$doc])*
-        pub struct $name<E> {
-            engine: E,
+        pub struct $name {
+            engine: Arc<dyn $port>,
             guard: Guard,
         }
 
-        impl<E> $name<E> {
+        impl $name {
             /// Puts an engine behind a guard.
-            pub fn new(engine: E, guard: Guard) -> Self {
+            pub fn new(engine: Arc<dyn $port>, guard: Guard) -> Self {
                 Self { engine, guard }
             }
         }
 
         #[async_trait]
-        impl<E: $port> $port for $name<E> {
+        impl $port for $name {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer> {
                 guarded!($way self $method $($argument)*)
             })*
@@ -121,20 +121,20 @@ guarded! {
 }
 
 /// A log behind a guard.
-pub struct GuardedLog<E> {
-    engine: E,
+pub struct GuardedLog {
+    engine: Arc<dyn EventLog>,
     guard: Arc<Guard>,
 }
 
-impl<E> GuardedLog<E> {
+impl GuardedLog {
     /// Puts an engine behind a guard.
-    pub fn new(engine: E, guard: Guard) -> Self {
+    pub fn new(engine: Arc<dyn EventLog>, guard: Guard) -> Self {
         Self { engine, guard: Arc::new(guard) }
     }
 }
 
 #[async_trait]
-impl<E: EventLog> EventLog for GuardedLog<E> {
+impl EventLog for GuardedLog {
     fn partitions(&self) -> u32 {
         self.engine.partitions()
     }
