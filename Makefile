@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench chaos judge fuzz engines engines-down
+.PHONY: help run build test bench chaos judge fuzz engines engines-down cluster cluster-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -32,3 +32,9 @@ engines: ## start Kafka, Cassandra, PostgreSQL, Redis, S3 and a schema registry 
 
 engines-down: ## stop them
 	@scripts/engines.sh down
+
+cluster: build ## start replicated engines, two processes of each role and a balancer on http://127.0.0.1:8080
+	@scripts/cluster.sh up $(ARGS)
+
+cluster-down: ## stop them
+	@scripts/cluster.sh down
