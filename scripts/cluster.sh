@@ -120,7 +120,8 @@ balancer_conf() {
 defaults
   mode http
   option forwardfor
-  option httpchk GET /ready
+  option httpchk
+  http-check send meth GET uri /ready ver HTTP/1.1 hdr Host chat4all
   http-check expect status 200
   timeout connect 2s
   timeout client 120s
