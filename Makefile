@@ -1,9 +1,9 @@
 # Every target does its own set-up; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench chaos judge fuzz
+.PHONY: help run build test bench chaos judge fuzz engines engines-down cluster cluster-down
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 build: ## build the release binary
 	@scripts/setup.sh build
@@ -26,3 +26,15 @@ judge: ## try the API against openapi.json with schemathesis
 
 fuzz: ## fuzz frames, cursors and records for a minute each
 	@scripts/fuzz.sh $(ARGS)
+
+engines: ## start Kafka, Cassandra, PostgreSQL, Redis, S3 and a schema registry on loopback, for the tests
+	@scripts/engines.sh up $(ARGS)
+
+engines-down: ## stop them
+	@scripts/engines.sh down
+
+cluster: build ## start replicated engines, two processes of each role and a balancer on http://127.0.0.1:8080
+	@scripts/cluster.sh up $(ARGS)
+
+cluster-down: ## stop them
+	@scripts/cluster.sh down
