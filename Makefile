@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench chaos judge fuzz engines engines-down cluster cluster-down
+.PHONY: help run build test bench chaos chaos-cluster judge fuzz engines engines-down cluster cluster-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,6 +17,9 @@ test: ## format, lints, every test, foreign clients
 
 bench: ## measure, beside the limits of this machine, and write docs/results/
 	@scripts/bench.sh $(or $(ARGS),--out docs/results/bench.md)
+
+chaos-cluster: ## do the same to a cluster of 2 apis, 2 gateways, 2 routers, Kafka, Cassandra and Redis
+	@scripts/chaos-cluster.sh $(ARGS)
 
 chaos: ## kill the server and cut its clients under load, and count what was lost
 	@scripts/chaos.sh $(or $(ARGS),--report docs/results/chaos.md)

@@ -4,7 +4,7 @@
 #   cluster.sh up [--store cassandra|postgres] [--apis N] [--gateways N] [--routers N] [--fresh]
 #                 [--small-disk NODE=SIZE] [-- FLAG OF chat4all serve...]
 #   cluster.sh down | status | env
-#   cluster.sh start | stop | kill | pause | resume | pid | log | fill | unfill NODE...
+#   cluster.sh start | stop | kill | pause | resume | pid | log | fill | unfill | cut | uncut | empty NODE...
 #
 # Nodes are api-1, gateway-2, router-1, balancer, and those of `engines.sh --replicated`, such as kafka-2. Clients speak
 # to http://127.0.0.1:8080. `up` with other numbers than before stops what is too many. Data, logs, pids, the secret and
@@ -249,7 +249,7 @@ case $command in
     ;;
   status) status ;;
   env) cat "$home/env" ;;
-  start | stop | kill | pause | resume | pid | log | fill | unfill)
+  start | stop | kill | pause | resume | pid | log | fill | unfill | cut | uncut | empty)
     [ ${#names[@]} != 0 ] || usage
     for name in "${names[@]}"; do one "$command" "$name"; done
     ;;

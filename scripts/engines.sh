@@ -3,7 +3,7 @@
 #
 #   engines.sh [--replicated] up [--fresh] [--only ENGINE,...] [--small-disk NODE=SIZE]
 #   engines.sh [--replicated] down | status | env
-#   engines.sh [--replicated] start | stop | kill | pause | resume | pid | log | fill | unfill NODE...
+#   engines.sh [--replicated] start | stop | kill | pause | resume | pid | log | fill | unfill | cut | uncut | empty NODE...
 #
 # Two sets, which can run side by side:
 #   single      one node of each engine: kafka, cassandra, postgres, s3, registry and redis (alone, under sentinels, as
@@ -14,7 +14,8 @@
 #          addresses to HOME/env, to be sourced. --fresh wipes the data first; --small-disk gives a node a disk of its
 #          own of that size in memory (root only), so that it can run full: --small-disk kafka-3=256M.
 # start    starts nodes again and waits until they answer; stop asks them to end; kill is kill -9; pause and resume are
-#          SIGSTOP and SIGCONT; log prints the name of the log; fill leaves no room on a small disk, unfill gives it back.
+#          SIGSTOP and SIGCONT; log prints the name of the log; fill leaves no room on a small disk, unfill gives it back;
+#          cut keeps all from reaching a node, empty loses what it kept.
 #
 # HOME is .cache/engines, or .cache/engines/replicated, with the folders data, log, run and tls. To run another set:
 #   CHAT4ALL_ENGINES_HOME         another folder
@@ -136,6 +137,31 @@ fill() {
 }
 unfill() { rm -f "$home/data/$1/ballast"; }
 
+# cut NODE: nothing reaches it any more, nor what it answers anybody; it still reaches the others, which is the meaner
+# half of a partition. uncut mends it.
+cut() {
+  packages iptables iptables
+  firewall -I "$1"
+}
+uncut() { firewall -D "$1"; }
+firewall() {
+  local address host port engine
+  engine=$(engine_of "$2")
+  address=$("${engine}_address" "$2")
+  host=${address%:*} port=${address##*:}
+  # A node with an address of its own is cut off at every port.
+  local to=(-d "$host" -p tcp) from=(-s "$host" -p tcp)
+  [ "$host" != 127.0.0.1 ] || to+=(--dport "$port") from+=(--sport "$port")
+  iptables "$1" INPUT "${to[@]}" -j DROP
+  iptables "$1" INPUT "${from[@]}" -j DROP
+}
+
+# empty NODE: what it kept is lost.
+empty() {
+  ! alive "$1" || die "$1 runs: kill it first"
+  rm -rf "${home:?}/data/$1"
+}
+
 status() {
   local node
   for node in $(known); do node_status "$node" "$("$(engine_of "$node")_address" "$node")"; done
@@ -152,7 +178,7 @@ one() {
       alive "$2" || start "$2"
       wait_for "$2" "${engine}_ready" "$2"
       ;;
-    fill | unfill) "$1" "$2" ;;
+    fill | unfill | cut | uncut | empty) "$1" "$2" ;;
     *) node_command "$1" "$2" ;;
   esac
 }
@@ -165,7 +191,7 @@ case $command in
     ;;
   status) status ;;
   env) cat "$home/env" ;;
-  start | stop | kill | pause | resume | pid | log | fill | unfill)
+  start | stop | kill | pause | resume | pid | log | fill | unfill | cut | uncut | empty)
     [ ${#names[@]} != 0 ] || usage
     for name in "${names[@]}"; do one "$command" "$name"; done
     ;;

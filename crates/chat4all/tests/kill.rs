@@ -16,6 +16,7 @@ fn a_server_that_is_killed_under_load_keeps_its_word() {
         burst: 300,
         seed: 11,
         report: None,
+        over: chaos::ClusterOptions::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(chaos::run(&options)).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::engines::Engines;
+use crate::secret::{Secret, SecretError};
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
 use chat4all_backend::address::EngineUrl;
 use chat4all_backend::bus::{Bus, EmbeddedBus};
@@ -9,7 +10,6 @@ use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog, EventLog};
 use chat4all_backend::store::{self, EmbeddedStore, Store};
 use chat4all_backend::{Error, ErrorKind, Result};
-use crate::secret::{Secret, SecretError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +45,16 @@ impl EngineUrls {
     #[must_use]
     pub fn embedded(data: PathBuf) -> Self {
         let embedded = || EMBEDDED.to_owned();
-        Self { data, log: embedded(), store: embedded(), accounts: None, bus: embedded(), blobs: embedded(), partitions: None, epoch: 1 }
+        Self {
+            data,
+            log: embedded(),
+            store: embedded(),
+            accounts: None,
+            bus: embedded(),
+            blobs: embedded(),
+            partitions: None,
+            epoch: 1,
+        }
     }
 
     /// Where accounts are.
