@@ -59,6 +59,9 @@ pub struct Options {
     /// The server to try; by default the `chat4all` beside this program.
     #[arg(long)]
     pub server_bin: Option<PathBuf>,
+    /// A further flag of the server, as `--server-arg=--log-url=…`; several times for several.
+    #[arg(long = "server-arg")]
+    pub server_args: Vec<String>,
     /// Clients; one of them is away for long, and one stops reading.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..=500))]
     pub clients: u32,

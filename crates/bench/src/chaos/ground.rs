@@ -34,7 +34,9 @@ impl Ground {
             Some(path) => path.clone(),
             None => std::env::current_exe()?.with_file_name("chat4all"),
         };
-        let mut process = Process::new(&program, data, &["--auth-limits", "off", "--log-level", "warn"])?;
+        let mut flags = vec!["--auth-limits", "off", "--log-level", "warn"];
+        flags.extend(options.server_args.iter().map(String::as_str));
+        let mut process = Process::new(&program, data, &flags)?;
         process.start().await?;
         Ok(Self::Server(process))
     }
