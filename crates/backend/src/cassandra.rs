@@ -28,6 +28,7 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::response::query_result::QueryResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::bound::BoundStatement;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
@@ -224,6 +225,21 @@ impl Cassandra {
         Ok((!applied(&row)).then_some(row))
     }
 
+    /// Runs lightweight transactions and writes on one partition of one table as one, once. Whether it was applied.
+    ///
+    /// # Errors
+    /// As [`condition`](Self::condition).
+    pub(crate) async fn condition_all(&self, changes: &[Change]) -> Result<bool> {
+        let mut batch = Batch::new(BatchType::Unlogged);
+        for change in changes {
+            batch.append_statement(change.statement.clone());
+        }
+        let values: Vec<&Values> = changes.iter().map(|change| &*change.values).collect();
+        let answer = self.session.batch(&batch, values).await.map_err(of_request)?;
+        let row: Row = answer.into_rows_result().map_err(unexpected)?.first_row().map_err(unexpected)?;
+        Ok(applied(&row))
+    }
+
     /// Changes something in the schema or truncates a table, and waits until the nodes agree.
     pub(crate) async fn alter(&self, cql: &str) -> Result<()> {
         self.session.query_unpaged(cql, ()).await.map(|_| ()).map_err(of_request)
@@ -261,6 +277,23 @@ impl Cassandra {
 impl fmt::Debug for Cassandra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cassandra").field("keyspace", &self.keyspace).finish_non_exhaustive()
+    }
+}
+
+type Values = dyn SerializeRow + Send + Sync;
+
+/// One of several statements that are [run as one](Cassandra::condition_all).
+pub(crate) struct Change {
+    statement: PreparedStatement,
+    values: Box<Values>,
+}
+
+impl Change {
+    pub(crate) fn new(
+        statement: &PreparedStatement,
+        values: impl SerializeRow + Send + Sync + 'static,
+    ) -> Self {
+        Self { statement: statement.clone(), values: Box::new(values) }
     }
 }
 
