@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod address;
 pub mod blobs;
 pub mod bus;
+mod cassandra;
 pub mod check;
 pub mod error;
 pub mod folder;
