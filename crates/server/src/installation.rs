@@ -2,14 +2,18 @@
 
 use crate::clock::Clock;
 use crate::engines::Engines;
-use crate::secret::{Secret, SecretError};
+use chat4all_backend::accounts::cassandra::CassandraAccounts;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
 use chat4all_backend::address::EngineUrl;
 use chat4all_backend::bus::{Bus, EmbeddedBus};
 use chat4all_backend::folder::DataFolder;
-use chat4all_backend::log::{self, EmbeddedLog, EventLog};
+use chat4all_backend::guard::{Guard, GuardedAccounts, GuardedLog, GuardedStore};
+use chat4all_backend::log::kafka::{self, KafkaLog};
+use chat4all_backend::log::{self, EmbeddedLog, EventLog, Publisher};
+use chat4all_backend::store::cassandra::CassandraStore;
 use chat4all_backend::store::{self, EmbeddedStore, Store};
 use chat4all_backend::{Error, ErrorKind, Result};
+use crate::secret::{Secret, SecretError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +129,7 @@ pub struct Installation {
     /// Held for as long as an engine is in it.
     folder: Option<DataFolder>,
     log: Option<Arc<EmbeddedLog>>,
+    kafka: Option<Arc<KafkaLog>>,
     store: Option<Arc<EmbeddedStore>>,
 }
 
@@ -134,18 +139,19 @@ impl Installation {
     /// # Errors
     /// The engine's own, naming the setting; `Invalid` for a URL that is wrong, saying what is wrong with it.
     pub async fn open(urls: &EngineUrls, clock: &Clock) -> Result<Self> {
-        let mut opening = Opening { urls, clock, ports: Vec::new(), folder: None, log: None, store: None };
+        let mut opening =
+            Opening { urls, clock, ports: Vec::new(), folder: None, log: None, kafka: None, store: None };
         if !urls.local().is_empty() {
             let data = urls.data.clone();
             opening.folder = Some(blocking(move || DataFolder::open(&data)).await?);
         }
-        let log = opening.log().await.map_err(|e| named("--log-url", e))?;
+        let (log, _publisher) = opening.log().await.map_err(|e| named("--log-url", e))?;
         let store = opening.store().await.map_err(|e| named("--store-url", e))?;
         let accounts = opening.accounts().await.map_err(|e| named("--accounts-url", e))?;
         let bus = opening.bus().await.map_err(|e| named("--bus-url", e))?;
-        let Opening { ports, folder, log: embedded_log, store: embedded_store, .. } = opening;
+        let Opening { ports, folder, log: embedded_log, kafka, store: embedded_store, .. } = opening;
         let engines = Engines { log, store, accounts, bus };
-        Ok(Self { engines, ports, folder, log: embedded_log, store: embedded_store })
+        Ok(Self { engines, ports, folder, log: embedded_log, kafka, store: embedded_store })
     }
 
     /// The data folder, if an engine is in it.
@@ -157,6 +163,9 @@ impl Installation {
     /// Writes what waits and lets go of the folder.
     pub async fn close(self) {
         if let Some(log) = self.log {
+            log.close().await;
+        }
+        if let Some(log) = self.kafka {
             log.close().await;
         }
         if let Some(store) = self.store {
@@ -172,11 +181,12 @@ struct Opening<'a> {
     ports: Vec<PortLine>,
     folder: Option<DataFolder>,
     log: Option<Arc<EmbeddedLog>>,
+    kafka: Option<Arc<KafkaLog>>,
     store: Option<Arc<EmbeddedStore>>,
 }
 
 impl Opening<'_> {
-    async fn log(&mut self) -> Result<Arc<dyn EventLog>> {
+    async fn log(&mut self) -> Result<(Arc<dyn EventLog>, Option<Arc<dyn Publisher>>)> {
         let (partitions, epoch) = (self.urls.partitions, self.urls.epoch);
         let Some(url) = distributed(&self.urls.log)? else {
             let (folder, clock) = (self.folder()?, Arc::clone(self.clock));
@@ -185,9 +195,19 @@ impl Opening<'_> {
             let what = format!("{}, every answer is synced to disk", shape(log.as_ref()));
             self.embedded("log", "log.db", &what);
             self.log = Some(Arc::clone(&log));
-            return Ok(log);
+            return Ok((log, None));
         };
         match url.scheme() {
+            "kafka" => {
+                let about = url.to_string();
+                let options = kafka::Options { partitions, epoch, ..kafka::Options::default() };
+                let log = Arc::new(KafkaLog::open(url, options).await?);
+                let what = format!("{}, every answer is on all replicas in sync", shape(log.as_ref()));
+                self.line("log", "kafka", &about, &what);
+                let guarded = GuardedLog::new(Arc::clone(&log) as _, Guard::new("log", "kafka"));
+                self.kafka = Some(Arc::clone(&log));
+                Ok((Arc::new(guarded), Some(log)))
+            }
             other => Err(unknown(other, "kafka://")),
         }
     }
@@ -203,6 +223,11 @@ impl Opening<'_> {
         };
         let about = url.to_string();
         match url.scheme() {
+            "cassandra" => {
+                let store = CassandraStore::open(url).await?;
+                self.line("store", "cassandra", &about, "every answer is on a quorum");
+                Ok(Arc::new(GuardedStore::new(Arc::new(store), Guard::new("store", "cassandra"))))
+            }
             other => Err(unknown(other, "cassandra:// and postgres://")),
         }
     }
@@ -216,6 +241,11 @@ impl Opening<'_> {
         };
         let about = url.to_string();
         match url.scheme() {
+            "cassandra" => {
+                let accounts = CassandraAccounts::open(url).await?;
+                self.line("accounts", "cassandra", &about, "every answer is on a quorum");
+                Ok(Arc::new(GuardedAccounts::new(Arc::new(accounts), Guard::new("accounts", "cassandra"))))
+            }
             other => Err(unknown(other, "cassandra:// and postgres://")),
         }
     }
