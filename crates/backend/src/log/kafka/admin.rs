@@ -31,8 +31,15 @@ impl Admin {
             match outcome {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    let temporary = matches!(code, Code::RequestTimedOut | Code::NotController);
-                    let kind = if temporary { ErrorKind::Unavailable } else { ErrorKind::Invalid };
+                    let kind = match code {
+                        Code::InvalidTopic
+                        | Code::InvalidPartitions
+                        | Code::InvalidConfig
+                        | Code::PolicyViolation
+                        | Code::TopicAuthorizationFailed
+                        | Code::ClusterAuthorizationFailed => ErrorKind::Invalid,
+                        _ => ErrorKind::Unavailable,
+                    };
                     return Err(Error::new(kind, format!("topic `{topic}` cannot be made: {code}")));
                 }
             }

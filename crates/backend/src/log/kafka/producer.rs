@@ -200,3 +200,69 @@ impl ProducerContext for Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::EngineUrl;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use std::time::Instant;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A cluster in memory with a topic `t`, and an appender to it.
+    fn cluster() -> (MockCluster<'static, DefaultProducerContext>, Appender) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let url = EngineUrl::parse(&format!("kafka://{}", cluster.bootstrap_servers())).unwrap();
+        let limits = Limits { records: 100, bytes: 10_000 };
+        let appender = Appender::start(Settings::read(url).unwrap(), "t".to_owned(), limits).unwrap();
+        (cluster, appender)
+    }
+
+    fn append(appender: &Appender) -> Appended {
+        let record = Outgoing { topic: "t", partition: 0, key: None, payload: b"x" };
+        appender.append([record].into_iter())
+    }
+
+    /// Appends, without waiting long for an outcome, until one is as expected.
+    async fn until(appender: &Appender, expected: impl Fn(&Result<Vec<u64>>) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let outcome = tokio::time::timeout(Duration::from_millis(200), append(appender)).await;
+            if outcome.as_ref().is_ok_and(&expected) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still {outcome:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fatal_error_costs_no_later_append() {
+        let (cluster, appender) = cluster();
+        assert_eq!(append(&appender).await.unwrap(), [0]);
+        cluster.request_errors(
+            RDKafkaApiKey::Produce,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER],
+        );
+        assert_eq!(append(&appender).await.unwrap_err().kind, ErrorKind::OutcomeUnknown);
+        until(&appender, Result::is_ok).await;
+        appender.close().await;
+    }
+
+    #[tokio::test]
+    async fn without_brokers_appends_are_refused_and_later_taken_again() {
+        let (cluster, appender) = cluster();
+        append(&appender).await.unwrap();
+        cluster.broker_down(-1).unwrap();
+        let refused = |outcome: &Result<_>| outcome.as_ref().is_err_and(|e| e.kind == ErrorKind::Unavailable);
+        until(&appender, refused).await;
+        cluster.broker_up(-1).unwrap();
+        until(&appender, Result::is_ok).await;
+        appender.close().await;
+        assert!(refused(&append(&appender).await), "a closed log took a record");
+    }
+}

@@ -8,8 +8,8 @@ use super::settings::REQUEST;
 use crate::log::Bounds;
 use crate::{Error, ErrorKind, Result};
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::sync::{Arc, Weak};
@@ -24,36 +24,41 @@ const AT_ONCE: usize = 16;
 const REACH: Duration = Duration::from_secs(8);
 const TRY: Duration = Duration::from_millis(500);
 
+/// How long to wait for a partition's next leader before asking again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+type Consumer = BaseConsumer<Context>;
+
 pub(super) struct Questions {
     /// Gone with the thread that owns it.
-    consumer: Weak<BaseConsumer<Context>>,
+    consumer: Weak<Consumer>,
     permits: Arc<Semaphore>,
 }
 
 impl Questions {
-    pub(super) fn new(consumer: Weak<BaseConsumer<Context>>) -> Self {
+    pub(super) fn new(consumer: Weak<Consumer>) -> Self {
         Self { consumer, permits: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     pub(super) async fn bounds(&self, place: &Place) -> Result<Bounds> {
         let Place { topic, partition } = place.clone();
-        let (start, end) = self
-            .ask(&place.topic, move |consumer| {
-                consumer.fetch_watermarks(&topic, partition.cast_signed(), REQUEST)
-            })
-            .await?;
+        let question = move |consumer: &Consumer, limit| {
+            consumer.fetch_watermarks(&topic, partition.cast_signed(), limit)
+        };
+        let (start, end) = self.ask(&place.topic, question).await?;
         Ok(Bounds { start: start.cast_unsigned(), end: end.cast_unsigned() })
     }
 
     /// The first offset whose record has this time or a later one; none if there is none.
     pub(super) async fn offset_at(&self, place: &Place, time_ms: u64) -> Result<Option<u64>> {
         let times = place.at(Offset::Offset(i64::try_from(time_ms).unwrap_or(i64::MAX)))?;
-        let found =
-            self.ask(&place.topic, move |consumer| consumer.offsets_for_times(times, REQUEST)).await?;
-        let element = found.elements().into_iter().next();
-        let element = element.ok_or_else(|| Error::new(ErrorKind::Unavailable, "no answer about a time"))?;
-        element.error().map_err(|error| error::asking(&place.topic, &error))?;
-        Ok(match element.offset() {
+        let question = move |consumer: &Consumer, limit| {
+            let found = consumer.offsets_for_times(times.clone(), limit)?;
+            let elements = found.elements();
+            let element = elements.first().ok_or(KafkaError::OffsetFetch(Code::NoOffset))?;
+            element.error().map(|()| element.offset())
+        };
+        Ok(match self.ask(&place.topic, question).await? {
             Offset::Offset(offset) => Some(offset.cast_unsigned()),
             _ => None,
         })
@@ -61,15 +66,18 @@ impl Questions {
 
     /// All brokers and topics.
     pub(super) async fn metadata(&self) -> Result<Metadata> {
-        self.ask("the cluster", |consumer| consumer.fetch_metadata(None, REQUEST)).await
+        self.ask("the cluster", |consumer: &Consumer, limit| consumer.fetch_metadata(None, limit)).await
     }
 
     /// The same at the very first: says why there is no answer, and soon if there will be none.
     pub(super) async fn reach(&self) -> Result<Metadata> {
         let deadline = Instant::now() + REACH;
         loop {
-            let answer = self.ask("the cluster", |consumer| consumer.fetch_metadata(None, TRY)).await;
-            let Err(error) = answer else { return answer };
+            let answer = self.ask_once(|consumer: &Consumer| consumer.fetch_metadata(None, TRY)).await?;
+            let error = match answer {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
             let trouble = self.consumer.upgrade().and_then(|consumer| consumer.context().trouble());
             match trouble {
                 Some(Trouble { code: Code::Authentication | Code::SSL, reason }) => {
@@ -78,17 +86,36 @@ impl Questions {
                 Some(Trouble { reason, .. }) if Instant::now() > deadline => {
                     return Err(Error::new(ErrorKind::Unavailable, reason));
                 }
-                None if Instant::now() > deadline => return Err(error),
+                None if Instant::now() > deadline => return Err(error::asking("the cluster", &error)),
                 _ => {}
             }
         }
     }
 
+    /// Asks until there is an answer that holds: a partition's leader may just have changed.
     async fn ask<T: Send + 'static>(
         &self,
         about: &str,
-        question: impl FnOnce(&BaseConsumer<Context>) -> KafkaResult<T> + Send + 'static,
+        question: impl Fn(&Consumer, Duration) -> KafkaResult<T> + Clone + Send + 'static,
     ) -> Result<T> {
+        let deadline = Instant::now() + REQUEST;
+        loop {
+            let question = question.clone();
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.ask_once(move |consumer| question(consumer, left)).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) if passing(&error) && Instant::now() + AGAIN < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error::asking(about, &error)),
+            }
+        }
+    }
+
+    async fn ask_once<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Consumer) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<KafkaResult<T>> {
         let gone = || Error::new(ErrorKind::Unavailable, "the log's reading thread ended");
         let permit = tokio::time::timeout(REQUEST, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit
@@ -100,6 +127,22 @@ impl Questions {
             let _permit = permit;
             question(&consumer)
         });
-        task.await.map_err(|_| gone())?.map_err(|error| error::asking(about, &error))
+        task.await.map_err(|_| gone())
     }
+}
+
+/// Whether another try may find the leader.
+fn passing(error: &KafkaError) -> bool {
+    matches!(
+        error::code(error),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::BrokerTransportFailure
+        )
+    )
 }

@@ -2,7 +2,7 @@
 
 use super::admin::Admin;
 use super::questions::Questions;
-use super::settings::{MAX_BATCH_BYTES, REQUEST};
+use super::settings::MAX_BATCH_BYTES;
 use crate::{Error, ErrorKind, Result};
 use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::metadata::{Metadata, MetadataTopic};
@@ -16,7 +16,8 @@ const COPIES: usize = 3;
 const SEGMENT_BYTES: u64 = 128 << 20;
 const SEGMENT_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often it is looked whether new topics can be used.
+/// How long a new topic may take until it can be used, and how often it is looked whether it can.
+const LED: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A topic as it should be.
@@ -83,6 +84,11 @@ impl Topics<'_> {
 
     async fn make(&self, missing: &[&Wanted], brokers: usize) -> Result<()> {
         let copies = self.replication.map_or(COPIES.min(brokers), usize::from);
+        if copies > brokers {
+            let why =
+                format!("`replication={copies}` asks for more copies than there are brokers, {brokers}");
+            return Err(Error::new(ErrorKind::Invalid, why));
+        }
         let in_sync = if copies >= COPIES { "2" } else { "1" };
         let (batch, bytes, time) = (
             (MAX_BATCH_BYTES + 48_588).to_string(),
@@ -119,7 +125,7 @@ impl Topics<'_> {
 
     /// Waits until every partition has a leader.
     async fn until_led(&self, wanted: &[Wanted]) -> Result<Metadata> {
-        let deadline = Instant::now() + REQUEST;
+        let deadline = Instant::now() + LED;
         loop {
             let metadata = self.questions.metadata().await?;
             let led =
