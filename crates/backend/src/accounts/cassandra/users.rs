@@ -69,7 +69,7 @@ impl Users {
         let select = |rest: &str| format!("SELECT {COLUMNS} FROM users WHERE user_id = ? AND {rest}");
         let account = select(&format!("kind = '{ACCOUNT}'"));
         let token = select(&format!(
-            "(kind, id, token) IN (('{ACCOUNT}', '', 0x), ('{SESSION}', ?, 0x), ('{TOKEN}', ?, ?))"
+            "(kind, id, hash) IN (('{ACCOUNT}', '', 0x), ('{SESSION}', ?, 0x), ('{TOKEN}', ?, ?))"
         ));
         let read = Read {
             account: c.read_statement(&account).await?,
