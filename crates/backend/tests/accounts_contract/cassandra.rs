@@ -344,14 +344,22 @@ async fn what_a_step_announced_does_not_count_before_it(cassandra: Cassandra) {
     assert_ne!(accounts.rotate(rotation(1, 50)).await.expect("an answer"), Rotated::Gone);
 }
 
+/// How often a call is cut off.
+const CUTS: u32 = 40;
+
 async fn a_call_that_is_cut_off_happened_or_not(cassandra: Cassandra) {
     let accounts = cassandra.process().await;
+    let began = Instant::now();
+    accounts.create(person(2_000, "first")).await.expect("made");
+    let whole = began.elapsed();
     let (mut happened, mut cut) = (0, 0);
-    for n in 0..40 {
+    for n in 0..CUTS {
+        // From nothing at all to twice what it takes.
+        let patience = whole * 2 * n / CUTS;
+        let n = u64::from(n);
         let name = format!("user{n}");
         let mut new = person(n, &name);
         new.account.email = Some(format!("{name}@example.org"));
-        let patience = Duration::from_micros(500 * n);
         let answer = tokio::time::timeout(patience, accounts.create(new.clone())).await;
         cut += usize::from(answer.is_err());
         let made = || accounts.get(std::slice::from_ref(&new.account.user_id));
