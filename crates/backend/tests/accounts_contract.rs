@@ -1,6 +1,8 @@
 //! The contract of accounts × every engine, one named test each; and what each engine promises beside.
 #![expect(clippy::print_stderr, reason = "a test says why it does not run")]
 
+#[path = "accounts_contract/cassandra.rs"]
+mod cassandra;
 #[path = "accounts_contract/embedded.rs"]
 mod embedded;
 
@@ -16,13 +18,21 @@ struct Engine {
     fixture: fn() -> Result<Arc<dyn Fixture>, String>,
 }
 
-const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "embedded", fixture: embedded::fixture },
+    Engine { name: "cassandra", fixture: cassandra::fixture },
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trials.extend(cassandra::trials());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Err(error) = cassandra::clean_up() {
+        eprintln!("keyspaces of the tests are left: {error}");
+    }
+    conclusion.exit_code()
 }
 
 fn contract(engine: &'static Engine) -> Vec<Trial> {

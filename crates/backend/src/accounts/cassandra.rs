@@ -59,7 +59,8 @@ use ids::Ids;
 use names::Names;
 use std::sync::Arc;
 use tokens::Tokens;
-use users::Users;
+use tokio::try_join;
+use users::{Users, certain};
 
 const SCHEMA: Schema = Schema { part: "accounts", migrations: &[include_str!("cassandra/schema_1.cql")] };
 
@@ -83,20 +84,18 @@ impl CassandraAccounts {
     /// # Errors
     /// `Invalid` if the URL is wrong or a newer program made the tables, `Unavailable` if no node can be reached.
     pub async fn open(url: EngineUrl) -> Result<Self> {
-        let cassandra = Arc::new(Cassandra::open(url, &SCHEMA).await?);
-        let users = Arc::new(Users::prepare(&cassandra).await?);
-        let buckets = Arc::new(Buckets::prepare(&cassandra).await?);
-        let audit = Arc::new(AuditLog::prepare(&cassandra, &users, &buckets).await?);
-        Ok(Self {
-            claims: Claims::prepare(&cassandra, &users, &audit).await?,
-            names: Names::prepare(&cassandra).await?,
-            ids: Ids::prepare(&cassandra, &buckets).await?,
-            tokens: Tokens::prepare(&cassandra).await?,
-            agenda: Agenda::prepare(&cassandra, &users).await?,
-            users,
-            buckets,
-            audit,
-        })
+        let c = &Arc::new(Cassandra::open(url, &SCHEMA).await?);
+        let (users, buckets) = try_join!(Users::prepare(c), Buckets::prepare(c))?;
+        let (users, buckets) = (Arc::new(users), Arc::new(buckets));
+        let audit = Arc::new(AuditLog::prepare(c, &users, &buckets).await?);
+        let (claims, names, ids, tokens, agenda) = try_join!(
+            Claims::prepare(c, &users, &audit),
+            Names::prepare(c),
+            Ids::prepare(c, &buckets),
+            Tokens::prepare(c),
+            Agenda::prepare(c, &users),
+        )?;
+        Ok(Self { users, claims, names, ids, buckets, tokens, agenda, audit })
     }
 }
 
@@ -190,8 +189,11 @@ impl Accounts for CassandraAccounts {
 
     async fn invite(&self, hash: &TokenHash, expires_at: u64, audit: AuditEntry) -> Result<()> {
         let expiry = Entry::invite(expires_at, claims::hex(hash));
-        self.agenda.put(Kind::Invite, &[expiry]).await?;
-        self.claims.invite(hash, expires_at, &audit.entry_id).await?;
+        let made = async {
+            self.agenda.put(Kind::Invite, &[expiry]).await?;
+            self.claims.invite(hash, expires_at, &audit.entry_id).await
+        };
+        made.await.map_err(|error| certain(error, true))?;
         self.audit.append(&audit, None).await
     }
 

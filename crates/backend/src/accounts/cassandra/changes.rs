@@ -11,7 +11,7 @@ use scylla::value::MaybeUnset::{self, Set};
 use uuid::Uuid;
 
 /// The columns of a [`Put`].
-const COLUMNS: &str = "user_id, kind, id, token, username, email, display_name, avatar_file_id, time_zone, \
+const COLUMNS: &str = "user_id, kind, id, hash, username, email, display_name, avatar_file_id, time_zone, \
      last_seen_to, quiet_from, quiet_to, permissions, owner, created_at, password_hash, invite, names, expires_at, \
      ended_at, spent_at, key_hash, scopes, claimed";
 
@@ -29,7 +29,7 @@ struct Put {
     user_id: String,
     kind: &'static str,
     id: String,
-    token: Vec<u8>,
+    hash: Vec<u8>,
     username: MaybeUnset<String>,
     email: MaybeUnset<Option<String>>,
     display_name: MaybeUnset<Option<String>>,
@@ -53,14 +53,8 @@ struct Put {
 }
 
 impl Put {
-    fn new(user: &UserId, kind: &'static str, id: &str, token: &[u8]) -> Self {
-        Self {
-            user_id: user.to_string(),
-            kind,
-            id: id.to_owned(),
-            token: token.to_owned(),
-            ..Self::default()
-        }
+    fn new(user: &UserId, kind: &'static str, id: &str, hash: &[u8]) -> Self {
+        Self { user_id: user.to_string(), kind, id: id.to_owned(), hash: hash.to_owned(), ..Self::default() }
     }
 
     fn account(user: &UserId) -> Self {
@@ -97,13 +91,13 @@ impl Changes {
         let values = vec!["?"; COLUMNS.split(',').count()].join(", ");
         let all = "DELETE FROM users WHERE user_id = ? AND kind = ? AND id = ?";
         let step = "UPDATE users SET version = ?, past = ? \
-                    WHERE user_id = ? AND kind = 'account' AND id = '' AND token = 0x IF version = ?";
+                    WHERE user_id = ? AND kind = 'account' AND id = '' AND hash = 0x IF version = ?";
         Ok(Self {
             step: cassandra.condition_statement(step).await?,
             put: cassandra
                 .write_statement(&format!("INSERT INTO users ({COLUMNS}) VALUES ({values})"))
                 .await?,
-            forget: cassandra.write_statement(&format!("{all} AND token = ?")).await?,
+            forget: cassandra.write_statement(&format!("{all} AND hash = ?")).await?,
             forget_all: cassandra.write_statement(all).await?,
         })
     }
@@ -117,8 +111,8 @@ impl Changes {
         Change::new(&self.put, row)
     }
 
-    fn forget(&self, user: &UserId, kind: &'static str, id: &str, token: &[u8]) -> Change {
-        Change::new(&self.forget, (user.to_string(), kind, id.to_owned(), token.to_owned()))
+    fn forget(&self, user: &UserId, kind: &'static str, id: &str, hash: &[u8]) -> Change {
+        Change::new(&self.forget, (user.to_string(), kind, id.to_owned(), hash.to_owned()))
     }
 
     pub(super) fn make(&self, new: &NewAccount, names: Uuid) -> Result<Change> {

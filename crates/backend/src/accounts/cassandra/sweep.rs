@@ -47,10 +47,11 @@ impl CassandraAccounts {
     /// Forgets a session that ended at that time.
     async fn forget_ended(&self, user: &UserId, session: &SessionId, at: u64) -> Result<usize> {
         let step = self.users.step(user, Part::Session(session), new_step(), |found| async move {
-            match found.sessions.first().filter(|found| found.ended_at == Some(at)) {
-                Some(found) => self.forget_session(user, found).await,
-                // A step that has been under way all this time must not end it any more, for nobody would hear of it.
-                None => Ok(Decision::Change(Vec::new(), 0)),
+            match found.sessions.first() {
+                Some(found) if found.ended_at == Some(at) => self.forget_session(user, found).await,
+                // A step that has been under way all this time must not end it any more: nobody would hear of it.
+                Some(found) if found.ended_at.is_none() => Ok(Decision::Change(Vec::new(), 0)),
+                _ => Ok(Decision::Answer(0)),
             }
         });
         step.await

@@ -20,7 +20,7 @@ pub(super) const SESSION: &str = "session";
 pub(super) const TOKEN: &str = "token";
 
 /// The columns of a [`UserRow`].
-pub(super) const COLUMNS: &str = "user_id, kind, id, token, version, past, username, email, display_name, avatar_file_id, \
+pub(super) const COLUMNS: &str = "user_id, kind, id, hash, version, past, username, email, display_name, avatar_file_id, \
      time_zone, last_seen_to, quiet_from, quiet_to, permissions, owner, created_at, password_hash, invite, names, \
      expires_at, ended_at, spent_at, key_hash, scopes, claimed";
 
@@ -30,7 +30,7 @@ pub(super) struct UserRow {
     user_id: String,
     kind: String,
     id: String,
-    token: Vec<u8>,
+    hash: Vec<u8>,
     version: Option<Uuid>,
     past: Option<Vec<Uuid>>,
     username: Option<String>,
@@ -207,7 +207,7 @@ fn session(row: UserRow) -> Result<Session> {
 
 fn token(row: &UserRow) -> Result<Token> {
     Ok(Token {
-        hash: hash(&row.token)?,
+        hash: hash(&row.hash)?,
         expires_at: time(row.expires_at),
         spent_at: row.spent_at.map(|at| time(Some(at))),
     })

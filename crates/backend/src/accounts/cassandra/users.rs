@@ -69,7 +69,7 @@ impl Users {
         let select = |rest: &str| format!("SELECT {COLUMNS} FROM users WHERE user_id = ? AND {rest}");
         let account = select(&format!("kind = '{ACCOUNT}'"));
         let token = select(&format!(
-            "(kind, id, token) IN (('{ACCOUNT}', '', 0x), ('{SESSION}', ?, 0x), ('{TOKEN}', ?, ?))"
+            "(kind, id, hash) IN (('{ACCOUNT}', '', 0x), ('{SESSION}', ?, 0x), ('{TOKEN}', ?, ?))"
         ));
         let read = Read {
             account: c.read_statement(&account).await?,
@@ -129,27 +129,26 @@ impl Users {
         F: Future<Output = Result<Decision<T>>>,
     {
         let began = Instant::now();
-        // A try of unknown outcome: the version that it was to follow, and its answer.
-        let mut unknown: Option<(Option<Uuid>, T)> = None;
-        let mut tries = 0;
-        loop {
-            let found = match &unknown {
-                None => self.read(user, part).await,
-                Some(_) => self.read_decided(user, part).await,
-            };
-            let found = found.map_err(|error| certain(error, unknown.is_none()))?;
-            if let Some((follows, answer)) = unknown.take() {
+        // The last try: the version that it follows on, and its answer.
+        let mut tried: Option<(Option<Uuid>, T)> = None;
+        // Whether it may have been made, or yet be.
+        let mut unknown = false;
+        for tries in 1.. {
+            let found =
+                if unknown { self.read_decided(user, part).await } else { self.read(user, part).await };
+            let found = found.map_err(|error| certain(error, !unknown))?;
+            if let Some((follows, answer)) = tried {
                 if found.has_taken(step) {
                     return Ok(answer);
                 }
-                if !found.remembers(follows) {
+                if unknown && !found.remembers(follows) {
                     return Err(Error::new(ErrorKind::OutcomeUnknown, "too much was done meanwhile"));
                 }
-                // Else it was not, and will not be if others have come first.
-                unknown = (found.version == follows).then_some((follows, answer));
+                // If others came first, it will not be.
+                unknown &= found.version == follows;
             }
             let (version, past) = (found.version, found.past_with(step));
-            let decision = decide(found).await.map_err(|error| certain(error, unknown.is_none()))?;
+            let decision = decide(found).await.map_err(|error| certain(error, !unknown))?;
             let (changes, answer) = match decision {
                 Decision::Answer(answer) => return Ok(answer),
                 Decision::Change(changes, answer) => (changes, answer),
@@ -157,15 +156,16 @@ impl Users {
             match self.commit(user, version, step, past, changes).await {
                 Ok(true) => return Ok(answer),
                 Ok(false) => {}
-                Err(error) if error.kind == ErrorKind::OutcomeUnknown => unknown = Some((version, answer)),
-                Err(error) => return Err(certain(error, unknown.is_none())),
+                Err(error) if error.kind == ErrorKind::OutcomeUnknown => unknown = true,
+                Err(error) => return Err(certain(error, !unknown)),
             }
+            tried = Some((version, answer));
             if began.elapsed() > LIMIT {
-                return Err(certain(crowded(), unknown.is_none()));
+                break;
             }
-            tries += 1;
             pause(tries).await;
         }
+        Err(certain(crowded(), !unknown))
     }
 
     /// Waits until a user's version is another than `version`, and makes it another if nobody else does: whatever
@@ -217,7 +217,7 @@ pub(super) fn new_step() -> Uuid {
 }
 
 /// What of an error is certain: whether nothing was done.
-fn certain(mut error: Error, nothing_done: bool) -> Error {
+pub(super) fn certain(mut error: Error, nothing_done: bool) -> Error {
     error.kind = match (error.kind, nothing_done) {
         (ErrorKind::OutcomeUnknown, true) => ErrorKind::Unavailable,
         (ErrorKind::Unavailable | ErrorKind::Overloaded, false) => ErrorKind::OutcomeUnknown,
