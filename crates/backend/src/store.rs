@@ -6,6 +6,7 @@
 pub mod cassandra;
 pub mod contract;
 mod embedded;
+mod page;
 pub mod postgres;
 mod split;
 
