@@ -7,7 +7,7 @@
 //!
 //! A conversation as other programs see it:
 //! `SELECT seq, timestamp, sender_id, content, message_id FROM messages WHERE conversation_id = 'd:…' AND bucket = 0;`
-//! where `bucket` is `seq / 10000`. `content` is the first text, null once the message is deleted; a later one stands
+//! where `bucket` is `seq / 5000`. `content` is the first text, null once the message is deleted; a later one stands
 //! in `message_changes`.
 
 mod column;

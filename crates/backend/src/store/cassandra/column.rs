@@ -10,9 +10,9 @@ use chat4all_model::rows::Position;
 use scylla::value::{CqlTimestamp, MaybeUnset};
 use serde::de::DeserializeOwned;
 
-/// Seqs of a conversation in one partition: some 5 MB of messages as people write them, and 100 MB if each has
-/// 10 KB of text. More would make repair and compaction slow; with fewer, a page would need two of them more often.
-pub(super) const BUCKET: u64 = 10_000;
+/// Seqs of a conversation in one partition: some 2.5 MB of messages as people write them, and 50 MB if each has 10 KB
+/// of text. More would make repair and compaction slow; with fewer, a page would lie in two of them more often.
+pub(super) const BUCKET: u64 = 5_000;
 
 /// Partitions of the table of heads: so the heads of an inbox of thousands are read with this many queries, and the
 /// heads of ten million conversations are partitions of some 15 MB.
