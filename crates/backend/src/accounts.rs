@@ -4,11 +4,12 @@ pub mod cassandra;
 mod contract;
 mod embedded;
 mod entity;
-pub mod postgres;
+mod postgres;
 
 pub use contract::{Case, Fixture, cases};
 pub use embedded::EmbeddedAccounts;
 pub use entity::*;
+pub use postgres::PostgresAccounts;
 
 use crate::Result;
 use async_trait::async_trait;

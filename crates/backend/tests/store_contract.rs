@@ -3,6 +3,8 @@
 
 #[path = "store_contract/embedded.rs"]
 mod embedded;
+#[path = "store_contract/postgres.rs"]
+mod postgres;
 
 use chat4all_backend::store::contract::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -15,7 +17,10 @@ struct Engine {
     fixture: fn() -> Result<Box<dyn Fixture>, String>,
 }
 
-const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "embedded", fixture: embedded::fixture },
+    Engine { name: "postgres", fixture: postgres::fixture },
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
