@@ -1,60 +1,48 @@
-//! The contract of accounts, held by each engine.
+//! The contract of accounts × every engine, one named test each; and what each engine promises beside.
+#![expect(clippy::print_stderr, reason = "a test says why it does not run")]
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#[path = "accounts_contract/embedded.rs"]
+mod embedded;
 
-use async_trait::async_trait;
-use chat4all_backend::accounts::{Accounts, EmbeddedAccounts, Fixture, cases};
-use chat4all_backend::{ErrorKind, Result};
+use chat4all_backend::accounts::{Case, Fixture, cases};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
 use std::sync::Arc;
-use tempfile::TempDir;
 
-struct Embedded(TempDir);
+/// A row of the table of engines.
+struct Engine {
+    name: &'static str,
+    /// A fixture for one case, or why the engine is not there: its cases are then ignored, not passed.
+    fixture: fn() -> Result<Arc<dyn Fixture>, String>,
+}
 
-impl Embedded {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
+    trials.extend(embedded::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn contract(engine: &'static Engine) -> Vec<Trial> {
+    let probe = (engine.fixture)();
+    if let Err(why) = &probe {
+        eprintln!("{} is not there: {why}", engine.name);
     }
-
-    fn try_open(&self) -> Result<EmbeddedAccounts> {
-        EmbeddedAccounts::open(self.0.path())
-    }
+    let trial = |case: Case| {
+        Trial::test(format!("{}::{}", engine.name, case.name), move || run(engine, &case))
+            .with_ignored_flag(probe.is_err())
+    };
+    cases().into_iter().map(trial).collect()
 }
 
-#[async_trait]
-impl Fixture for Embedded {
-    async fn open(&self) -> Arc<dyn Accounts> {
-        Arc::new(self.try_open().unwrap())
-    }
+fn run(engine: &Engine, case: &Case) -> Result<(), Failed> {
+    let fixture = (engine.fixture)()?;
+    runtime()?.block_on((case.run)(fixture));
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn embedded() {
-    for case in cases() {
-        let run = tokio::spawn((case.run)(Arc::new(Embedded::new())));
-        assert!(run.await.is_ok(), "embedded accounts: {}", case.name);
-    }
-}
-
-#[test]
-fn a_newer_schema_is_refused_by_name() {
-    let embedded = Embedded::new();
-    drop(embedded.try_open().unwrap());
-    let file = rusqlite::Connection::open(embedded.0.path().join("accounts.db")).unwrap();
-    file.pragma_update(None, "user_version", 99).unwrap();
-    let error = embedded.try_open().err().unwrap();
-    assert_eq!(error.kind, ErrorKind::Invalid);
-    assert!(error.to_string().contains("newer chat4all"), "{error}");
-}
-
-#[test]
-fn a_folder_that_cannot_be_used_is_unavailable() {
-    let error = EmbeddedAccounts::open(std::path::Path::new("/nonexistent/folder")).err().unwrap();
-    assert_eq!(error.kind, ErrorKind::Unavailable);
-}
-
-#[test]
-fn a_file_that_is_no_database_is_corrupt() {
-    let embedded = Embedded::new();
-    std::fs::write(embedded.0.path().join("accounts.db"), [7; 8192]).unwrap();
-    assert_eq!(embedded.try_open().err().unwrap().kind, ErrorKind::Corrupt);
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
