@@ -32,9 +32,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Calls that may wait for a connection.
 const MAX_WAITING: usize = 1_024;
-/// How often a transaction is tried that another one stood in the way of.
+/// How often something is tried whose connection was lost before it did anything, or that another transaction stood
+/// in the way of.
 const ATTEMPTS: u32 = 8;
-/// The longest pause before the second of them, in milliseconds; it doubles.
+/// About how long a pause before another try after another transaction is, in milliseconds; it doubles.
 const PAUSE_MS: u64 = 5;
 /// How long a change of the schema or of a whole table may take.
 const MAINTENANCE: Duration = Duration::from_secs(3_600);
@@ -210,8 +211,15 @@ impl Database {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     attempt += 1;
                 }
+                // It may have been lost long ago, with a restart of the server: another one may do.
+                Ok(Err(Fault::Engine(error)))
+                    if fault::is_lost(&error) && after == After::Nothing && attempt < ATTEMPTS =>
+                {
+                    step.spoil();
+                    attempt += 1;
+                }
                 Ok(Err(Fault::Engine(error))) => {
-                    if fault::ends_the_connection(&error) {
+                    if fault::spoils(&error) {
                         step.spoil();
                     }
                     return Err(self.engine.failed(&error, after));

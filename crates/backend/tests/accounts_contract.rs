@@ -3,6 +3,8 @@
 
 #[path = "accounts_contract/embedded.rs"]
 mod embedded;
+#[path = "accounts_contract/postgres.rs"]
+mod postgres;
 
 use chat4all_backend::accounts::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -16,12 +18,16 @@ struct Engine {
     fixture: fn() -> Result<Arc<dyn Fixture>, String>,
 }
 
-const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "embedded", fixture: embedded::fixture },
+    Engine { name: "postgres", fixture: postgres::fixture },
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
+    trials.extend(postgres::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

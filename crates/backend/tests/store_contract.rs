@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
+    trials.extend(postgres::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

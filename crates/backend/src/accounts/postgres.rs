@@ -13,7 +13,7 @@ use super::{
     NewSession, ProfileChange, Refusal, Rotated, Rotation, SessionId, TokenHash, Which,
 };
 use crate::address::EngineUrl;
-use crate::postgres::{Cell, Database, Fault, Schema, Step, Text, column, number, unsigned};
+use crate::postgres::{Cell, Database, Fault, Schema, Step, number, unsigned};
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use chat4all_model::id::UserId;

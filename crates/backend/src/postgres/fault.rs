@@ -61,9 +61,19 @@ pub(super) fn in_the_way(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| ways.contains(&code))
 }
 
-/// Whether nothing more can be done with the connection: it is lost, or the server behind it takes no writes.
-pub(super) fn ends_the_connection(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none_or(|error| *error.code() == SqlState::READ_ONLY_SQL_TRANSACTION)
+/// Whether the connection is lost.
+pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none_or(is_the_end)
+}
+
+/// Whether nothing more can be done with the connection: it is lost, or the server behind it takes no writes any more.
+pub(super) fn spoils(error: &tokio_postgres::Error) -> bool {
+    is_lost(error) || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
+/// Whether the server ended the session with it.
+fn is_the_end(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
 /// The server as it is named in errors, and how long it may take.
@@ -165,8 +175,8 @@ impl Engine {
 
 /// What an answer of the server means.
 fn kind_of(error: &DbError, after: After) -> ErrorKind {
-    // The server ended the session, perhaps when the commit was done.
-    if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+    // Perhaps when the commit was done.
+    if is_the_end(error) {
         return after.kind();
     }
     match error.code() {

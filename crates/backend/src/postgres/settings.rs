@@ -45,22 +45,20 @@ impl Settings {
         if !["postgres", "postgresql"].contains(&url.scheme()) {
             return Err(wrong("it does not begin with `postgres://`"));
         }
-        let user = url.user().ok_or_else(|| wrong("it names no user: write `postgres://user:password@…`"))?;
+        let user = url
+            .user()
+            .map(str::to_owned)
+            .ok_or_else(|| wrong("it names no user: write `postgres://user:password@…`"))?;
         if url.path().is_empty() || url.path().contains('/') {
             return Err(wrong("it names no database: write `postgres://…/database`"));
         }
         let hosts = url.hosts(PORT);
-        let engine = Engine {
-            address: url.addresses(PORT).join(",").into(),
-            database: url.path().into(),
-            user: user.into(),
-            connecting: CONNECTING,
-        };
+        let address = url.addresses(PORT).join(",");
         let mut config = Config::new();
         for (host, port) in &hosts {
             config.host(host).port(*port);
         }
-        config.user(user).dbname(url.path());
+        config.user(user.as_str()).dbname(url.path());
         if let Some(password) = url.password() {
             config.password(password);
         }
@@ -80,7 +78,8 @@ impl Settings {
             return Err(wrong("the value of `timeout_ms` must be from 100 to 600000"));
         }
         url.finish(&["sslmode", "sslrootcert", "schema", "pool", "timeout_ms"])?;
-        let one = CONNECTING / u32::try_from(hosts.len()).unwrap_or(u32::MAX);
+        let connecting = CONNECTING.min(limit);
+        let one = connecting / u32::try_from(hosts.len()).unwrap_or(u32::MAX);
         config
             .ssl_mode(mode)
             .application_name("chat4all")
@@ -89,7 +88,9 @@ impl Settings {
             .connect_timeout(CONNECTING_ONE.min(one))
             .keepalives_idle(KEEP_ALIVE)
             .tcp_user_timeout(KEEP_ALIVE);
-        Ok(Self { config, tls, namespace, pool, limit, connecting: CONNECTING, engine })
+        let (user, database) = (user.into(), url.path().into());
+        let engine = Engine { address: address.into(), database, user, connecting };
+        Ok(Self { config, tls, namespace, pool, limit, connecting, engine })
     }
 }
 

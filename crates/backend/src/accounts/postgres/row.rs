@@ -48,7 +48,8 @@ pub(super) fn refused(refusal: Refusal) -> Fault {
 /// Makes an account, or says what is in the way.
 pub(super) async fn insert_account(step: &Step, new: &NewAccount) -> Result<(), Fault> {
     let account = &new.account;
-    let sql = "INSERT INTO users (user_id, username, email, email_key, display_name, avatar_file_id, time_zone,
+    let sql =
+        "INSERT INTO users (user_id, username, email, email_key, display_name, avatar_file_id, time_zone,
             last_seen_to, quiet_from, quiet_to, permissions, owner, created_at, password_hash)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let (from, to) = quiet(account);
@@ -87,7 +88,8 @@ pub(super) async fn insert_account(step: &Step, new: &NewAccount) -> Result<(), 
 
 /// Writes all of a profile that its owner may change.
 pub(super) async fn update_profile(step: &Step, account: &Account) -> Result<(), Fault> {
-    let sql = "UPDATE users SET display_name = $2, email = $3, email_key = $4, avatar_file_id = $5, time_zone = $6,
+    let sql =
+        "UPDATE users SET display_name = $2, email = $3, email_key = $4, avatar_file_id = $5, time_zone = $6,
         last_seen_to = $7, quiet_from = $8, quiet_to = $9 WHERE user_id = $1";
     let (from, to) = quiet(account);
     let email_key = account.email.as_ref().map(|email| email.to_lowercase());
@@ -121,7 +123,8 @@ pub(super) async fn insert_names(step: &Step, account: &Account) -> Result<(), F
 }
 
 pub(super) async fn insert_audit(step: &Step, entry: &AuditEntry) -> Result<(), Fault> {
-    let sql = "INSERT INTO audit (entry_id, at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql =
+        "INSERT INTO audit (entry_id, at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)";
     step.run(
         sql,
         &[
