@@ -5,12 +5,13 @@ mod contract;
 mod embedded;
 mod entity;
 mod kept;
-pub mod postgres;
+mod postgres;
 
 pub use contract::{Case, Fixture, cases};
 pub use embedded::EmbeddedAccounts;
 pub use entity::*;
 pub use kept::Kept;
+pub use postgres::PostgresAccounts;
 
 use crate::Result;
 use async_trait::async_trait;

@@ -13,6 +13,7 @@ pub mod error;
 pub mod folder;
 pub mod guard;
 pub mod log;
+mod postgres;
 mod sqlite;
 pub mod store;
 mod tls;

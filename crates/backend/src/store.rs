@@ -7,10 +7,11 @@ pub mod cassandra;
 pub mod contract;
 mod embedded;
 mod page;
-pub mod postgres;
+mod postgres;
 mod split;
 
 pub use embedded::{EmbeddedStore, Options, Stats};
+pub use postgres::PostgresStore;
 
 use crate::Result;
 use async_trait::async_trait;

@@ -5,6 +5,8 @@
 mod cassandra;
 #[path = "store_contract/embedded.rs"]
 mod embedded;
+#[path = "store_contract/postgres.rs"]
+mod postgres;
 
 use chat4all_backend::store::contract::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -20,6 +22,7 @@ struct Engine {
 const ENGINES: &[Engine] = &[
     Engine { name: "embedded", fixture: embedded::fixture },
     Engine { name: "cassandra", fixture: cassandra::fixture },
+    Engine { name: "postgres", fixture: postgres::fixture },
 ];
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
     trials.extend(cassandra::trials());
+    trials.extend(postgres::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Err(why) = cassandra::clean_up() {
         eprintln!("keyspaces were left behind: {}", why.message().unwrap_or_default());
