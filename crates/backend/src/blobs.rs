@@ -107,7 +107,13 @@ impl Blobs {
                             false => Ok(()),
                         }
                     }
-                    Ok(Err(error)) => Err(failed(error)),
+                    Ok(Err(error)) => {
+                        let mut error = failed(error);
+                        if error.kind == ErrorKind::OutcomeUnknown {
+                            error.kind = ErrorKind::Unavailable;
+                        }
+                        Err(error)
+                    }
                     Ok(Ok(_)) => Ok(()),
                     Err(_) => Err(unavailable(format!("the bucket `{bucket}` does not answer"))),
                 }
@@ -131,7 +137,8 @@ pub fn failed(error: object_store::Error) -> Error {
 }
 
 fn kind(error: &(dyn StdError + 'static)) -> ErrorKind {
-    for cause in std::iter::successors(Some(error), |error| error.source()) {
+    let mut next = Some(error);
+    while let Some(cause) = next {
         if let Some(http) = cause.downcast_ref::<HttpError>() {
             return match http.kind() {
                 HttpErrorKind::Connect => ErrorKind::Unavailable,
@@ -144,6 +151,7 @@ fn kind(error: &(dyn StdError + 'static)) -> ErrorKind {
                 _ => ErrorKind::Unavailable,
             };
         }
+        next = cause.source();
     }
     // An answer that reports a fault of the store's own.
     ErrorKind::OutcomeUnknown
@@ -153,7 +161,9 @@ fn folder(path: &str) -> Result<PathBuf> {
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| invalid("the path is not UTF-8"))?;
     match decoded.starts_with('/') {
         true => Ok(PathBuf::from(decoded.as_ref())),
-        false => Err(invalid(format!("`file://{path}`: write three slashes and a whole path, `file:///path`"))),
+        false => {
+            Err(invalid(format!("`file://{path}`: write three slashes and a whole path, `file:///path`")))
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use chat4all_backend::address::EngineUrl;
 use chat4all_backend::bus::{Bus, RedisBus, Subscription};
 use chat4all_backend::{Error, Result};
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use servers::PATIENCE;
 use std::process::ExitCode;
@@ -27,18 +27,20 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A test's name and what it does. It panics if something does not hold.
-type Test = (&'static str, fn() -> BoxFuture<'static, ()>);
+type Test = (&'static str, fn() -> LocalBoxFuture<'static, ()>);
 
 /// A row of a table of tests: the function's name is the test's.
-macro_rules! tests {
+macro_rules! table {
     ($($name:ident),* $(,)?) => {
         pub const TESTS: &[crate::Test] = &[$((stringify!($name), || Box::pin($name()))),*];
     };
 }
-use tests;
+use table;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait more than they work.
+    arguments.test_threads.get_or_insert(4);
     let missing = !servers::are_there();
     if missing {
         eprintln!("redis-server or redis-cli is not installed");
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
     let trial = |(name, test): Test| {
         Trial::test(name, move || {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(async { tokio::spawn(test()).await })?;
+            runtime.block_on(test());
             Ok(())
         })
         .with_ignored_flag(missing)

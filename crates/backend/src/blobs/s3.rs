@@ -22,15 +22,16 @@ const MAX_RETRIES: usize = 3;
 pub(super) async fn open(mut url: EngineUrl) -> Result<Blobs> {
     let bucket = match url.hosts(0).as_slice() {
         [(bucket, 0)] => bucket.clone(),
-        _ => return Err(invalid("write one bucket where other URLs have the host: `s3://KEY:SECRET@BUCKET`")),
+        _ => {
+            return Err(invalid("write one bucket where other URLs have the host: `s3://KEY:SECRET@BUCKET`"));
+        }
     };
     let prefix = Key::parse(url.path()).map_err(|error| invalid(format!("`/{}`: {error}", url.path())))?;
     let (endpoint, region, ca) = (url.take("endpoint"), url.take("region"), url.take("ca"));
     let path_style = url.take_as("path_style", "`true` or `false`")?.unwrap_or(true);
     url.finish(&["endpoint", "region", "path_style", "ca"])?;
 
-    let mut options =
-        ClientOptions::new().with_connect_timeout(CONNECT_LIMIT).with_timeout(REQUEST_LIMIT);
+    let mut options = ClientOptions::new().with_connect_timeout(CONNECT_LIMIT).with_timeout(REQUEST_LIMIT);
     if let Some(ca) = ca {
         let wrong = |why: String| invalid(format!("`ca` {ca}: {why}"));
         let pem = tokio::fs::read(&ca).await.map_err(|error| wrong(error.to_string()))?;

@@ -92,7 +92,8 @@ impl RedisBus {
     async fn connect(settings: Settings) -> Result<Self> {
         let Settings { shape, login, prefix, timeout: limit, tls } = settings;
         let (db, tls) = (login.db(), connector(tls).await?);
-        let dialler = Dialler { login, tls, password_goes: "`:password@` or `user:password@` before the host" };
+        let dialler =
+            Dialler { login, tls, password_goes: "`:password@` or `user:password@` before the host" };
         let (keys, channels) = match shape {
             Shape::One(address) => {
                 let channels = Channels::start(Servers::One(address.clone()), dialler.clone(), limit);
@@ -104,7 +105,8 @@ impl RedisBus {
                     dialler: Dialler { login, password_goes: "`sentinel_password=`", ..dialler.clone() },
                     name: master,
                 });
-                let channels = Channels::start(Servers::Master(Arc::clone(&sentinels)), dialler.clone(), limit);
+                let channels =
+                    Channels::start(Servers::Master(Arc::clone(&sentinels)), dialler.clone(), limit);
                 (Keys::On(Link::start(Servers::Master(sentinels), dialler, None)), channels)
             }
             Shape::Cluster { seeds } => {
@@ -130,7 +132,8 @@ impl RedisBus {
             self.set("open", Bytes::new(), Duration::ZERO).await,
             self.hit("open", 0, Duration::ZERO).await.map(drop),
         ];
-        let refused = tried.into_iter().filter_map(Result::err).find(|error| error.kind == ErrorKind::Invalid);
+        let refused =
+            tried.into_iter().filter_map(Result::err).find(|error| error.kind == ErrorKind::Invalid);
         refused.map_or(Ok(()), Err)
     }
 
@@ -150,7 +153,12 @@ impl RedisBus {
         format!("{}hits:{name}", self.prefix)
     }
 
-    async fn request<T: FromRedisValue>(&self, deadline: Instant, key: &str, command: &Cmd) -> Result<T, Failure> {
+    async fn request<T: FromRedisValue>(
+        &self,
+        deadline: Instant,
+        key: &str,
+        command: &Cmd,
+    ) -> Result<T, Failure> {
         match &self.keys {
             Keys::On(link) => link.request(deadline, command).await,
             Keys::Across(cluster) => cluster.request(deadline, key, command).await,

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
-crate::cases![
+crate::table![
     it_answers,
     what_is_put_is_got_whole_and_in_ranges,
     an_empty_file_is_a_file,
@@ -120,7 +120,11 @@ fn part(letter: u8, bytes: usize) -> PutPayload {
 async fn a_large_file_is_put_in_parts(blobs: Blobs) {
     let key = Path::from("large");
     let mut upload: Box<dyn MultipartUpload> = blobs.store.put_multipart(&key).await.unwrap();
-    let parts = [upload.put_part(part(b'a', PART)), upload.put_part(part(b'b', PART)), upload.put_part(part(b'c', 7))];
+    let parts = [
+        upload.put_part(part(b'a', PART)),
+        upload.put_part(part(b'b', PART)),
+        upload.put_part(part(b'c', 7)),
+    ];
     futures_util::future::try_join_all(parts).await.unwrap();
     assert!(matches!(blobs.store.head(&key).await, Err(Error::NotFound { .. })), "it is there half-written");
     upload.complete().await.unwrap();

@@ -13,7 +13,7 @@ pub async fn run((_, case): Case) {
     case(blobs).await;
 }
 
-crate::cases![a_folder_is_named_by_its_path, a_folder_that_vanishes_is_said, other_schemes_are_refused];
+crate::table![a_folder_is_named_by_its_path, a_folder_that_vanishes_is_said, other_schemes_are_refused];
 
 async fn a_folder_is_named_by_its_path(_: Blobs) {
     let data = tempfile::tempdir().unwrap();

@@ -3,11 +3,12 @@
 use crate::Case;
 use chat4all_backend::ErrorKind;
 use chat4all_backend::blobs::{Blobs, failed, open};
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::signer::{Method, Url};
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -26,13 +27,13 @@ fn url() -> String {
 
 pub async fn run((_, case): Case) {
     let blobs = open(&url(), "unused".as_ref()).await.unwrap();
-    let done = tokio::spawn(case(blobs.clone())).await;
+    let done = AssertUnwindSafe(case(blobs.clone())).catch_unwind().await;
     let left = blobs.store.list(None).map_ok(|file| file.location);
     blobs.store.delete_stream(Box::pin(left)).try_collect::<Vec<_>>().await.unwrap();
-    done.unwrap();
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
-crate::cases![
+crate::table![
     a_signed_url_gives_one_file_for_a_time,
     a_signed_url_takes_one_file,
     refused_credentials_are_said,
@@ -64,7 +65,8 @@ async fn a_signed_url_gives_one_file_for_a_time(blobs: Blobs) {
     let (before, after) = url.split_once("dir/").unwrap();
     let other = format!("{before}other?{}", after.split_once('?').unwrap().1);
     let unsigned = url.split_once('?').unwrap().0.to_owned();
-    for (what, url) in [("tampered", tampered), ("longer", longer), ("other", other), ("unsigned", unsigned)] {
+    for (what, url) in [("tampered", tampered), ("longer", longer), ("other", other), ("unsigned", unsigned)]
+    {
         assert_eq!(get(&url).await.0, 403, "{what}: {url}");
     }
     let written = reqwest::Client::new().put(&url).body("x").send().await.unwrap();

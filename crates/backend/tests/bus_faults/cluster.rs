@@ -7,7 +7,7 @@ use chat4all_backend::bus::Bus;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-crate::tests![
+crate::table![
     a_dead_node_takes_only_its_own_keys_away,
     a_paused_node_does_not_slow_the_keys_of_others,
     a_moving_slot_loses_no_key_and_no_hit,
@@ -41,11 +41,19 @@ async fn a_dead_node_takes_only_its_own_keys_away() {
         for name in &names[1..] {
             let begun = Instant::now();
             set(&bus, name).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
-            assert!(begun.elapsed() < AT_ONCE, "round {round}: a key of a living node took {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < AT_ONCE,
+                "round {round}: a key of a living node took {:?}",
+                begun.elapsed()
+            );
         }
         let begun = Instant::now();
         set(&bus, &names[0]).await.unwrap_err();
-        assert!(begun.elapsed() < AT_ONCE, "round {round}: a key of the dead node took {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < AT_ONCE,
+            "round {round}: a key of the dead node took {:?}",
+            begun.elapsed()
+        );
         sleep(Duration::from_millis(50)).await;
     }
     let after = until_heard(&bus, "c", heard.as_mut()).await;
@@ -64,18 +72,22 @@ async fn a_paused_node_does_not_slow_the_keys_of_others() {
     cluster.nodes[0].signal("STOP");
     let begun = Instant::now();
     let mut slowest = Duration::ZERO;
-    let waiting = async { while begun.elapsed() < 6 * LIMIT {
-        let _ = set(&bus, &names[0]).await;
-        sleep(Duration::from_millis(10)).await;
-    }};
-    let working = async { while begun.elapsed() < 6 * LIMIT {
-        let since = Instant::now();
-        for name in &names[1..] {
-            set(&bus, name).await.unwrap();
+    let waiting = async {
+        while begun.elapsed() < 6 * LIMIT {
+            let _ = set(&bus, &names[0]).await;
+            sleep(Duration::from_millis(10)).await;
         }
-        slowest = slowest.max(since.elapsed());
-        sleep(Duration::from_millis(10)).await;
-    }};
+    };
+    let working = async {
+        while begun.elapsed() < 6 * LIMIT {
+            let since = Instant::now();
+            for name in &names[1..] {
+                set(&bus, name).await.unwrap();
+            }
+            slowest = slowest.max(since.elapsed());
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
     tokio::join!(waiting, working);
     eprintln!("beside a paused node, two keys of living ones took {slowest:?} at most");
     assert!(slowest < AT_ONCE);

@@ -7,7 +7,7 @@ use chat4all_backend::bus::Bus;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-crate::tests![a_killed_master_is_replaced, a_master_that_was_paused_and_replaced_is_left];
+crate::table![a_killed_master_is_replaced, a_master_that_was_paused_and_replaced_is_left];
 
 /// Sentinels here take one second to notice, and then vote.
 const REPLACED_WITHIN: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use chat4all_backend::bus::Bus;
 use std::time::Duration;
 use tokio::time::Instant;
 
-crate::tests![
+crate::table![
     a_server_that_comes_back_empty_is_used_again,
     a_paused_server_does_not_slow_its_callers,
     a_subscription_is_renewed_with_thousands_of_others,
@@ -22,7 +22,9 @@ async fn a_server_that_comes_back_empty_is_used_again() {
     bus.hit("k", 1, Duration::from_secs(60)).await.unwrap();
 
     server.kill();
+    // Both connections notice, the one of keys and the one of channels.
     until_it_fails(async || set(&bus, "k").await).await;
+    until_it_fails(async || bus.subscribe("c").await.map(drop)).await;
     let begun = Instant::now();
     for _ in 0..10 {
         let kinds = [
@@ -30,7 +32,7 @@ async fn a_server_that_comes_back_empty_is_used_again() {
             bus.get("k").await.unwrap_err().kind,
             bus.hit("k", 1, LIMIT).await.unwrap_err().kind,
             bus.publish("c", Bytes::new()).await.unwrap_err().kind,
-            bus.subscribe("c").await.err().unwrap().kind,
+            bus.subscribe("d").await.err().unwrap().kind,
         ];
         assert_eq!(kinds, [ErrorKind::Unavailable; 5]);
     }

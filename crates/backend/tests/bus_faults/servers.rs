@@ -10,7 +10,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Whether there are servers to be had on this machine.
 pub fn are_there() -> bool {
     ["redis-server", "redis-cli"].iter().all(|program| {
-        Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+        Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     })
 }
 
@@ -170,14 +174,16 @@ impl Cluster {
         let mut nodes = Vec::new();
         for _ in 0..3 {
             let bus = free_port().to_string();
-            let settings = "--cluster-enabled yes --cluster-node-timeout 1000 --cluster-require-full-coverage no";
+            let settings =
+                "--cluster-enabled yes --cluster-node-timeout 1000 --cluster-require-full-coverage no";
             let arguments: Vec<&str> = settings.split(' ').chain(["--cluster-port", &bus]).collect();
             nodes.push(Server::start(&arguments).await);
         }
         for (node, slots) in nodes.iter().zip(Self::SLOTS) {
             node.ask(&format!("CLUSTER ADDSLOTSRANGE {} {}", slots.start(), slots.end()));
         }
-        let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1 {} {}", node.port, node.bus())).collect();
+        let addresses: Vec<String> =
+            nodes.iter().map(|node| format!("127.0.0.1 {} {}", node.port, node.bus())).collect();
         for node in &nodes {
             for address in &addresses {
                 node.ask(&format!("CLUSTER MEET {address}"));

@@ -9,9 +9,9 @@ use super::dial::Dialler;
 use super::failure::Failure;
 use super::link::{Link, Live, State};
 use super::servers::Servers;
+use crate::Result;
 use crate::bus::Subscription;
 use crate::bus::inbox::Inbox;
-use crate::Result;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -54,14 +54,23 @@ impl Channels {
         self.link.dialled().await
     }
 
-    pub(super) async fn publish(&self, deadline: Instant, channel: &str, message: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn publish(
+        &self,
+        deadline: Instant,
+        channel: &str,
+        message: &[u8],
+    ) -> Result<(), Failure> {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel).arg(message);
         self.link.request(deadline, &publish).await
     }
 
     /// Subscribes; returns when the server has confirmed it, so that whatever anybody publishes afterwards is heard.
-    pub(super) async fn subscribe(&self, deadline: Instant, channel: String) -> Result<Box<dyn Subscription>, Failure> {
+    pub(super) async fn subscribe(
+        &self,
+        deadline: Instant,
+        channel: String,
+    ) -> Result<Box<dyn Subscription>, Failure> {
         if let State::Down(_, why) = &*self.link.watch().borrow() {
             return Err(Failure::Away(why.to_string()));
         }
@@ -71,7 +80,9 @@ impl Channels {
         if let Some(confirmed) = confirmed {
             match timeout_at(deadline, confirmed).await {
                 Ok(Ok(answer)) => answer?,
-                Ok(Err(_)) | Err(_) => return Err(Failure::Lost("a subscription is not confirmed".to_owned())),
+                Ok(Err(_)) | Err(_) => {
+                    return Err(Failure::Lost("a subscription is not confirmed".to_owned()));
+                }
             }
         }
         Ok(Box::new(subscription))
@@ -234,7 +245,9 @@ async fn follow(heard: &Registry, live: Live, limit: Duration) {
                 _ => return live.give_up(),
             }
         }
-        if !unsubscribe.is_empty() && !matches!(timeout(limit, connection.unsubscribe(&unsubscribe)).await, Ok(Ok(()))) {
+        if !unsubscribe.is_empty()
+            && !matches!(timeout(limit, connection.unsubscribe(&unsubscribe)).await, Ok(Ok(())))
+        {
             return live.give_up();
         }
     }

@@ -45,7 +45,10 @@ impl Dialler {
     pub(super) async fn dial(&self, address: &Address, heard: Option<Heard>) -> Result<Dialled> {
         let connecting = Box::pin(self.connect(address, heard));
         tokio::time::timeout(DIAL_LIMIT, connecting).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unavailable, format!("{address} does not answer within {DIAL_LIMIT:?}")))
+            // A server without TLS waits for the end of what it takes for a line.
+            let doubt = if self.tls.is_some() { "; does it speak TLS?" } else { "" };
+            let why = format!("{address} does not answer within {DIAL_LIMIT:?}{doubt}");
+            Err(Error::new(ErrorKind::Unavailable, why))
         })
     }
 
@@ -101,16 +104,21 @@ impl Dialler {
                 None => "the password is refused",
             }),
             Some("NOAUTH") => invalid(&format!("a password is wanted: write {}", self.password_goes)),
-            Some("LOADING") => Error::new(ErrorKind::Unavailable, format!("{address} is still loading its data")),
-            Some("DENIED") => invalid("the server is in protected mode and takes only clients of its own machine"),
+            Some("LOADING") => {
+                Error::new(ErrorKind::Unavailable, format!("{address} is still loading its data"))
+            }
+            Some("DENIED") => {
+                invalid("the server is in protected mode and takes only clients of its own machine")
+            }
             Some(_) => invalid(&format!("the server refuses to be signed in to: {error}")),
             None if error.kind() == redis::ErrorKind::RESP3NotSupported => {
                 invalid("the server is too old: Redis 6 or newer is wanted")
             }
-            None if error.kind() == redis::ErrorKind::Parse => {
-                invalid("what answers is no Redis, or one that speaks TLS only (`rediss://`)")
+            None if error.kind() == redis::ErrorKind::Parse => invalid("what answers is no Redis"),
+            None => {
+                let doubt = if self.tls.is_none() { "; does it want TLS, `rediss`?" } else { "" };
+                Error::new(ErrorKind::Unavailable, format!("{address} cuts the connection: {error}{doubt}"))
             }
-            None => Error::new(ErrorKind::Unavailable, format!("{address} cuts the connection: {error}")),
         }
     }
 }

@@ -169,10 +169,8 @@ impl Keeper {
     async fn watch_over(&self, address: &Address, mut dialled: Dialled) -> Error {
         let mut connection = dialled.connection;
         let broken = Arc::new(Notify::new());
-        self.state.send_replace(State::Up(Live {
-            connection: connection.clone(),
-            broken: Arc::clone(&broken),
-        }));
+        self.state
+            .send_replace(State::Up(Live { connection: connection.clone(), broken: Arc::clone(&broken) }));
         let heartbeats = async {
             loop {
                 sleep(HEARTBEAT).await;

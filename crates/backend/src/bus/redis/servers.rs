@@ -69,7 +69,11 @@ impl Servers {
     ///
     /// # Errors
     /// `Unavailable` if it does not answer or has been replaced, `Invalid` if it is not what the URL says.
-    pub(super) async fn check(&self, address: &Address, connection: &mut MultiplexedConnection) -> Result<()> {
+    pub(super) async fn check(
+        &self,
+        address: &Address,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<()> {
         let hello: HashMap<String, Value> = ask(address, connection, &redis::cmd("HELLO")).await?;
         let said = |name| hello.get(name).and_then(|value| String::from_redis_value_ref(value).ok());
         let (mode, role) = (said("mode").unwrap_or_default(), said("role").unwrap_or_default());

@@ -120,7 +120,9 @@ fn login(user: Option<&str>, password: Option<&str>, db: i64) -> Result<RedisCon
         (Some(user), Some(password)) => Ok(login.set_username(user).set_password(password)),
         (None, Some(password)) => Ok(login.set_password(password)),
         (None, None) => Ok(login),
-        (Some(user), None) => Err(wrong(format!("user `{user}` has no password; without a user: `:password@`"))),
+        (Some(user), None) => {
+            Err(wrong(format!("user `{user}` has no password; without a user: `:password@`")))
+        }
     }
 }
 
