@@ -35,8 +35,10 @@ pub(super) struct Teller {
     topics: Arc<PublicTopics>,
     partition: u32,
     place: Place,
-    /// Told up to here, and not yet said to the store.
-    unsaved: Option<Progress>,
+    /// Told up to here; none before the store has said so.
+    told: Option<Progress>,
+    /// Whether the store does not know it yet.
+    unsaved: bool,
     saved_at: Instant,
     held: Gauge,
 }
@@ -44,7 +46,7 @@ pub(super) struct Teller {
 impl Teller {
     pub(super) fn new(engines: Engines, topics: Arc<PublicTopics>, partition: u32, place: Place) -> Self {
         let held = gauge!("public_topics_held", "partition" => partition.to_string());
-        Self { engines, topics, partition, place, unsaved: None, saved_at: Instant::now(), held }
+        Self { engines, topics, partition, place, told: None, unsaved: false, saved_at: Instant::now(), held }
     }
 
     /// Telling may be cut off anywhere: what was not saved is told again.
@@ -56,6 +58,11 @@ impl Teller {
                 () = shutdown.asked() => break,
             };
             let Err(error) = outcome;
+            if is_gap(&error) && self.topics.gap() == Gap::Skip && self.told != Some(Progress::default()) {
+                tracing::warn!(partition = self.partition, %error, "the public topics skip what is gone");
+                self.told = Some(Progress::default());
+                continue;
+            }
             self.is_held(&error);
             tokio::select! {
                 () = sleep(retry) => retry = (retry * 2).min(RETRY_MAX),
@@ -81,7 +88,7 @@ impl Teller {
         loop {
             let seen = tokio::select! {
                 seen = events.next() => seen?,
-                () = sleep_until(self.saved_at + SAVE_EVERY), if self.unsaved.is_some() => {
+                () = sleep_until(self.saved_at + SAVE_EVERY), if self.unsaved => {
                     self.save().await?;
                     continue;
                 }
@@ -94,7 +101,7 @@ impl Teller {
                 })
                 .collect();
             self.topics.publish(self.partition, &counted).await?;
-            self.unsaved = Some(*events.progress());
+            (self.told, self.unsaved) = (Some(*events.progress()), true);
             self.place.send_replace(Some(events.progress().next()));
             self.held.set(0.0);
             *retry = RETRY_MIN;
@@ -103,25 +110,18 @@ impl Teller {
 
     /// Reads on after what was told last.
     async fn resume(&mut self) -> Result<Events> {
-        let place = match self.unsaved {
-            Some(place) => place,
+        let told = match self.told {
+            Some(told) => told,
             None => answer(self.engines.store.reader(&READER, self.partition)).await?,
         };
-        let log = self.engines.log.as_ref();
-        match answer(Events::after(log, self.partition, place)).await {
-            Err(error) if is_gap(&error) && self.topics.gap() == Gap::Skip => {
-                tracing::warn!(partition = self.partition, %error, "the public topics skip what is gone");
-                answer(Events::after(log, self.partition, Progress::default())).await
-            }
-            outcome => outcome,
-        }
+        answer(Events::after(self.engines.log.as_ref(), self.partition, told)).await
     }
 
     async fn save(&mut self) -> Result<()> {
-        if let Some(place) = self.unsaved {
-            answer(self.engines.store.save_reader(&READER, self.partition, place)).await?;
+        if let Some(told) = self.told.filter(|_| self.unsaved) {
+            answer(self.engines.store.save_reader(&READER, self.partition, told)).await?;
         }
-        (self.unsaved, self.saved_at) = (None, Instant::now());
+        (self.unsaved, self.saved_at) = (false, Instant::now());
         Ok(())
     }
 
