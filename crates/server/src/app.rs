@@ -10,6 +10,7 @@ use crate::http;
 use crate::listen;
 use crate::live::{Hub, LiveSettings};
 use crate::operator::unfinished;
+use crate::public_topics::{PublicTopics, PublicTopicsSettings};
 use crate::ready::Readiness;
 use crate::router::{self, RouterOptions};
 use crate::secret::Secret;
@@ -65,6 +66,8 @@ pub struct AppSettings {
     pub max_connections: usize,
     /// Whether deciding is held back.
     pub pause_router: bool,
+    /// How others are told, where the log has topics for them; none if they are told nothing.
+    pub public_topics: Option<PublicTopicsSettings>,
 }
 
 /// A process, ready to be served.
@@ -110,6 +113,7 @@ impl App {
         let (stop_listening, listening_ends) = shutdown::channel();
         let router = settings.roles.router.then(|| {
             let (told, clock) = (hub.clone(), ambient.clone());
+            let public_topics = engines.publisher.clone().zip(settings.public_topics);
             let options = RouterOptions {
                 name: Arc::clone(&settings.name),
                 retention: settings.log_retention,
@@ -121,6 +125,8 @@ impl App {
                         hub.note_progress(partition, *progress);
                     }
                 }),
+                public_topics: public_topics
+                    .map(|(publisher, settings)| Arc::new(PublicTopics::new(publisher, settings))),
             };
             tokio::spawn(router::run(engines.clone(), options, router_ends))
         });

@@ -17,6 +17,7 @@ pub mod installation;
 pub mod listen;
 pub mod live;
 pub mod operator;
+pub mod public_topics;
 pub mod ready;
 pub mod router;
 pub mod secret;

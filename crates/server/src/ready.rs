@@ -41,7 +41,7 @@ impl Readiness {
 
     /// How it is now.
     pub async fn report(&self) -> Report {
-        let Engines { log, store, accounts, bus } = &self.engines;
+        let Engines { log, store, accounts, bus, .. } = &self.engines;
         let (log, store, accounts, bus) = tokio::join!(
             ask(async { log.bounds(Topic::Events, 0).await.map(drop) }),
             ask(async { store.progress(0).await.map(drop) }),

@@ -2,7 +2,7 @@
 //!
 //! The way of a command: the owner of `messages/p` reads it ([`inputs`]), decides it on the state it knows
 //! ([`memory`]) and appends the facts ([`batch`]) to `events/p` under its term ([`decider`], [`term`]). What is
-//! read back and counts is published and written into the store ([`projector`]).
+//! read back and counts is published and written into the store ([`projector`]), and told to others ([`teller`]).
 
 mod batch;
 mod decider;
@@ -13,6 +13,7 @@ mod projector;
 mod publish;
 mod relief;
 mod retention;
+mod teller;
 mod term;
 mod trouble;
 
@@ -22,6 +23,7 @@ pub(crate) use publish::publish;
 use crate::clock::Clock;
 use crate::engines::Engines;
 use crate::health::Health;
+use crate::public_topics::PublicTopics;
 use crate::shutdown::{self, Shutdown, Stopper};
 use chat4all_backend::Result;
 use chat4all_backend::log::Topic;
@@ -56,6 +58,8 @@ pub struct RouterOptions {
     pub health: Health,
     /// Who waits for the store in this process.
     pub on_progress: OnProgress,
+    /// What others are told; none if they are told nothing.
+    pub public_topics: Option<Arc<PublicTopics>>,
 }
 
 /// How long the tasks of a partition may take to end before they are cut off, which harms nothing: what they had
@@ -151,6 +155,7 @@ impl Worker {
     fn spawn(engines: Engines, options: RouterOptions, partition: u32) -> Self {
         let (stopper, shutdown) = shutdown::channel();
         let (heard, hears) = projector::channel();
+        let place = teller::Place::default();
         let parts = Parts { engines, options, partition, shutdown };
         let mut tasks = vec![
             parts.keep("projector", move |Parts { engines, options, partition, shutdown }| {
@@ -163,12 +168,17 @@ impl Worker {
                 }
             }),
             parts.keep("lag", {
-                let hears = hears.clone();
+                let (hears, place) = (hears.clone(), place.clone());
                 move |Parts { engines, partition, shutdown, .. }| {
-                    lag::run(engines, partition, hears.clone(), shutdown)
+                    lag::run(engines, partition, hears.clone(), place.subscribe(), shutdown)
                 }
             }),
         ];
+        if let Some(topics) = parts.options.public_topics.clone() {
+            tasks.push(parts.keep("teller", move |Parts { engines, partition, shutdown, .. }| {
+                teller::Teller::new(engines, Arc::clone(&topics), partition, place.clone()).run(shutdown)
+            }));
+        }
         if !parts.options.paused {
             tasks.push(parts.keep("decider", move |Parts { engines, options, partition, shutdown }| {
                 decider::Decider::new(engines, options, partition, hears.clone(), shutdown).run()

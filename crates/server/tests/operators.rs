@@ -48,6 +48,7 @@ impl Server {
             clock: system_clock(),
             health: health.clone(),
             on_progress: Arc::new(|_, _| {}),
+            public_topics: None,
         };
         let secret = Secret::of_folder(path).unwrap();
         let accounts = AccountService::open(

@@ -163,6 +163,7 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
         metrics: super::metrics::install()?,
         max_connections: settings.max_connections,
         pause_router: settings.pause_router,
+        public_topics: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! An installation in one process: embedded engines in a folder of its own, a real router, the real API.
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test program uses all of it")]
 
+mod fits;
 mod schema;
 
 use axum::Router;
@@ -97,6 +98,7 @@ impl TestApp {
             clock,
             health: health.clone(),
             on_progress: Arc::new(move |partition, progress| heard.note_progress(partition, *progress)),
+            public_topics: None,
         };
         let router = tokio::spawn(router::run(engines.clone(), router_options, shutdown));
         let settings = AccountSettings {
