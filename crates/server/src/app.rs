@@ -4,17 +4,19 @@ use crate::account::{AccountService, AccountSettings, Ambient};
 use crate::chat::Chat;
 use crate::dead_letters::DeadLetters;
 use crate::engines::Engines;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::health::Health;
 use crate::http;
 use crate::listen;
 use crate::live::{Hub, LiveSettings};
+use crate::operator::unfinished;
 use crate::ready::Readiness;
 use crate::router::{self, RouterOptions};
 use crate::secret::Secret;
 use crate::shutdown::{self, Shutdown};
 use crate::sync::Sync;
 use crate::ws;
+use chat4all_model::api::Code;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,8 +84,11 @@ impl App {
     /// Puts the parts together over these engines.
     ///
     /// # Errors
-    /// If an engine cannot be read.
+    /// If an engine cannot be read, or a migration or rebuild of the store is not finished.
     pub async fn new(engines: Engines, ambient: Ambient, settings: AppSettings) -> Result<Self> {
+        if let Some(work) = unfinished(engines.store.as_ref()).await? {
+            return Err(Failure::new(Code::Conflict, work.advice()));
+        }
         let accounts = AccountService::open(
             Arc::clone(&engines.accounts),
             Arc::clone(&engines.bus),

@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 use trouble::Trouble;
 
 /// The group that shares out the partitions of `messages`.
-const GROUP: &str = "router";
+pub(crate) const GROUP: &str = "router";
 
 /// Is told how far a partition is projected, each time it moves.
 pub type OnProgress = Arc<dyn Fn(u32, &Progress) + Send + Sync>;
