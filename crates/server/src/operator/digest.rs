@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Events read at once.
 pub(super) const PAGE: usize = 500;
+/// Of how many events the times of reading are asked for at once.
+const RISES: u64 = 2_000;
 /// Behind every `seq`.
 pub(super) const END: u64 = u64::MAX >> 2;
 /// Members of a conversation, former ones included; more are taken for damage.
@@ -142,7 +144,7 @@ pub(super) async fn whole(store: &dyn Store, conversation: &ConversationId) -> R
     let events = digest.part(Part::Events).count;
     let mut first = 1;
     while first <= events {
-        let last = first + PAGE as u64 - 1;
+        let last = first + RISES - 1;
         let rises = store.rises(conversation, first, last).await?;
         for rise in rises.into_iter().filter(|(_, _, seq, _)| *seq <= last) {
             digest.part(Part::Rises).add(&rise)?;
