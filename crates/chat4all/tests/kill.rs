@@ -14,8 +14,7 @@ struct Set {
 
 const KAFKA: (&str, &str, &str) = ("--log-url", "CHAT4ALL_TEST_KAFKA_URL", "/{run}");
 const REDIS: (&str, &str, &str) = ("--bus-url", "CHAT4ALL_TEST_REDIS_URL", "?prefix={run}");
-const CASSANDRA: (&str, &str, &str) =
-    ("--store-url", "CHAT4ALL_TEST_CASSANDRA_URL", "/{run}?replication=1");
+const CASSANDRA: (&str, &str, &str) = ("--store-url", "CHAT4ALL_TEST_CASSANDRA_URL", "/{run}?replication=1");
 const POSTGRES: (&str, &str, &str) = ("--store-url", "CHAT4ALL_TEST_POSTGRES_URL", "?schema={run}");
 
 const SETS: &[Set] = &[

@@ -2,18 +2,21 @@
 
 use crate::clock::Clock;
 use crate::engines::Engines;
+use crate::secret::{Secret, SecretError};
+use chat4all_backend::accounts::PostgresAccounts;
 use chat4all_backend::accounts::cassandra::CassandraAccounts;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
 use chat4all_backend::address::EngineUrl;
+use chat4all_backend::bus::RedisBus;
 use chat4all_backend::bus::{Bus, EmbeddedBus};
 use chat4all_backend::folder::DataFolder;
-use chat4all_backend::guard::{Guard, GuardedAccounts, GuardedLog, GuardedStore};
+use chat4all_backend::guard::{Guard, GuardedAccounts, GuardedBus, GuardedLog, GuardedStore};
 use chat4all_backend::log::kafka::{self, KafkaLog};
 use chat4all_backend::log::{self, EmbeddedLog, EventLog, Publisher};
+use chat4all_backend::store::PostgresStore;
 use chat4all_backend::store::cassandra::CassandraStore;
 use chat4all_backend::store::{self, EmbeddedStore, Store};
 use chat4all_backend::{Error, ErrorKind, Result};
-use crate::secret::{Secret, SecretError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -145,12 +148,12 @@ impl Installation {
             let data = urls.data.clone();
             opening.folder = Some(blocking(move || DataFolder::open(&data)).await?);
         }
-        let (log, _publisher) = opening.log().await.map_err(|e| named("--log-url", e))?;
+        let (log, publisher) = opening.log().await.map_err(|e| named("--log-url", e))?;
         let store = opening.store().await.map_err(|e| named("--store-url", e))?;
         let accounts = opening.accounts().await.map_err(|e| named("--accounts-url", e))?;
         let bus = opening.bus().await.map_err(|e| named("--bus-url", e))?;
         let Opening { ports, folder, log: embedded_log, kafka, store: embedded_store, .. } = opening;
-        let engines = Engines { log, store, accounts, bus };
+        let engines = Engines { log, store, accounts, bus, publisher };
         Ok(Self { engines, ports, folder, log: embedded_log, kafka, store: embedded_store })
     }
 
@@ -228,6 +231,11 @@ impl Opening<'_> {
                 self.line("store", "cassandra", &about, "every answer is on a quorum");
                 Ok(Arc::new(GuardedStore::new(Arc::new(store), Guard::new("store", "cassandra"))))
             }
+            "postgres" | "postgresql" => {
+                let store = PostgresStore::open(url, Arc::clone(self.clock)).await?;
+                self.line("store", "postgres", &about, "every answer is committed");
+                Ok(Arc::new(GuardedStore::new(Arc::new(store), Guard::new("store", "postgres"))))
+            }
             other => Err(unknown(other, "cassandra:// and postgres://")),
         }
     }
@@ -246,6 +254,11 @@ impl Opening<'_> {
                 self.line("accounts", "cassandra", &about, "every answer is on a quorum");
                 Ok(Arc::new(GuardedAccounts::new(Arc::new(accounts), Guard::new("accounts", "cassandra"))))
             }
+            "postgres" | "postgresql" => {
+                let accounts = PostgresAccounts::open(url).await?;
+                self.line("accounts", "postgres", &about, "every answer is committed");
+                Ok(Arc::new(GuardedAccounts::new(Arc::new(accounts), Guard::new("accounts", "postgres"))))
+            }
             other => Err(unknown(other, "cassandra:// and postgres://")),
         }
     }
@@ -258,6 +271,12 @@ impl Opening<'_> {
         };
         let about = url.to_string();
         match url.scheme() {
+            "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster"
+            | "rediss+cluster" => {
+                let bus = RedisBus::open(url).await?;
+                self.line("bus", "redis", &about, "what may be lost");
+                Ok(Arc::new(GuardedBus::new(Arc::new(bus), Guard::new("bus", "redis"))))
+            }
             other => Err(unknown(other, "redis://, rediss://, redis+sentinel:// and redis+cluster://")),
         }
     }

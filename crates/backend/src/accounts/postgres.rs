@@ -50,6 +50,14 @@ fn cut(limit: usize) -> i64 {
 
 #[async_trait]
 impl Accounts for PostgresAccounts {
+    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<super::Kept>, Option<String>)> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
+    }
+
+    async fn import(&self, _: Vec<super::Kept>) -> Result<()> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
+    }
+
     async fn create(&self, new: NewAccount) -> Result<()> {
         let new = &new;
         self.database.transaction(|step| async move { row::insert_account(&step, new).await }).await

@@ -105,6 +105,8 @@ guarded! {
         write append_audit(entry: AuditEntry) -> ();
         read audit_log(before: Option<&str>, limit: usize) -> Vec<AuditEntry>;
         write sweep(before: u64, limit: usize) -> usize;
+        read export(after: Option<String>, limit: usize) -> (Vec<Kept>, Option<String>);
+        write import(kept: Vec<Kept>) -> ();
     }
 }
 

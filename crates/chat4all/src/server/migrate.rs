@@ -120,7 +120,10 @@ fn lines(options: &Options, migrated: &Migrated) -> Vec<String> {
     let mut lines = vec![format!("{} holds:", options.from.display())];
     lines.extend(told(counts).into_iter().map(|(what, count)| format!("  {count:>12} {what}")));
     if migrated.differences.is_empty() {
-        lines.push(format!("The target has all of it, and says the same. Its log is of epoch {}.", migrated.epoch));
+        lines.push(format!(
+            "The target has all of it, and says the same. Its log is of epoch {}.",
+            migrated.epoch
+        ));
         lines.push(format!(
             "Start the servers there with the same secret, which is in {}, and none on {} any more.",
             options.from.join("secret").display(),
@@ -129,7 +132,10 @@ fn lines(options: &Options, migrated: &Migrated) -> Vec<String> {
         lines.push("Clients refetch their conversations once; everybody stays signed in.".to_owned());
     } else {
         lines.extend(differences(&migrated.differences));
-        lines.push("The target cannot be served. Empty it and migrate again; report it if that does not help.".to_owned());
+        lines.push(
+            "The target cannot be served. Empty it and migrate again; report it if that does not help."
+                .to_owned(),
+        );
     }
     lines
 }

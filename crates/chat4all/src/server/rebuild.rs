@@ -99,7 +99,8 @@ impl Outcome {
         lines.push(match (now.is_empty(), self) {
             (true, _) => "The store is what its events give.".to_owned(),
             (false, Self::Checked(_)) => {
-                "The store is not what its events give; stop the servers and run this with --write.".to_owned()
+                "The store is not what its events give; stop the servers and run this with --write."
+                    .to_owned()
             }
             (false, Self::Rebuilt(_)) => {
                 "The store is not what its events give: events are damaged; restore a backup.".to_owned()

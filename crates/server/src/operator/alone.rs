@@ -18,7 +18,7 @@ pub(super) async fn alone<T>(log: &dyn EventLog, work: impl Future<Output = Resu
     let all: Vec<u32> = (0..log.partitions()).collect();
     let taken = async {
         while member.assignment().await? != all {}
-        Ok(())
+        Ok::<(), Error>(())
     };
     tokio::time::timeout(PATIENCE, taken).await.map_err(|_| runs())??;
     let outcome = tokio::select! {

@@ -115,9 +115,7 @@ fn rise(conversation: &ConversationId, user: UserId, marker: Marker, at: Count, 
         Marker::Delivered => {
             (Markers { delivered: at, ..Markers::default() }, Rises { delivered: true, read: false })
         }
-        Marker::Read => {
-            (Markers { read: at, ..Markers::default() }, Rises { delivered: false, read: true })
-        }
+        Marker::Read => (Markers { read: at, ..Markers::default() }, Rises { delivered: false, read: true }),
     };
     own(conversation, user, time, What::Receipt { markers, rises })
 }

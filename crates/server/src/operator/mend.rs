@@ -69,7 +69,8 @@ pub async fn mend(folder: DataFolder, clock: &Clock) -> Result<Mended> {
     let none = &mut Present::default();
     for (partition, (messages, status_updates)) in (0..).zip(&plan.undecided) {
         commands += take_over(old, &new_log, (Topic::Messages, partition), *messages, none).await?;
-        commands += take_over(old, &new_log, (Topic::StatusUpdates, partition), *status_updates, none).await?;
+        commands +=
+            take_over(old, &new_log, (Topic::StatusUpdates, partition), *status_updates, none).await?;
         // What is on its way to other platforms.
         take_over(old, &new_log, (Topic::WhatsappOutbound, partition), 0, none).await?;
         take_over(old, &new_log, (Topic::InstagramOutbound, partition), 0, none).await?;

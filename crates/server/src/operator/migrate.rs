@@ -19,12 +19,11 @@ use super::copy::{events_and_rises, project};
 use super::difference::Differences;
 use super::site::{State, Work};
 use crate::engines::Engines;
-use chat4all_backend::log::Topic;
 use chat4all_backend::store::{Counted, Store};
 use chat4all_backend::{Error, ErrorKind, Result};
 use chat4all_model::id::ConversationId;
 use chat4all_model::rows::Position;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, TryStreamExt};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,7 +58,8 @@ pub struct Migrated {
 pub async fn migrate(from: &Engines, to: &Engines, note: Note<'_>) -> Result<Migrated> {
     let (old, epoch) = (from.log.epoch(), to.log.epoch());
     if epoch <= old {
-        let why = format!("the target's log is of epoch {epoch}, it must be a later one than the source's, {old}");
+        let why =
+            format!("the target's log is of epoch {epoch}, it must be a later one than the source's, {old}");
         return Err(Error::new(ErrorKind::Invalid, why));
     }
     let migration = Migration { from, to, note };
@@ -149,7 +149,8 @@ impl Migration<'_> {
         }
         let (mut theirs, mut ours) = (None, None);
         loop {
-            let (page, copies) = (from.dead_letters(theirs, LETTERS).await?, to.dead_letters(ours, LETTERS).await?);
+            let (page, copies) =
+                (from.dead_letters(theirs, LETTERS).await?, to.dead_letters(ours, LETTERS).await?);
             let (Some(last), Some(last_copy)) = (page.last(), copies.last()) else { return Ok(()) };
             (theirs, ours) = (Some(last.id.clone()), Some(last_copy.id.clone()));
             for (letter, copy) in page.iter().zip(&copies) {

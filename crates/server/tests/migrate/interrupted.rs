@@ -13,7 +13,9 @@ fn quiet(_: &'static str, _: u64) {}
 /// What the log of a target holds.
 async fn records(target: &Embedded) -> [u64; 3] {
     let mut counts = [0; 3];
-    for (count, topic) in counts.iter_mut().zip([Topic::Messages, Topic::StatusUpdates, Topic::WhatsappOutbound]) {
+    for (count, topic) in
+        counts.iter_mut().zip([Topic::Messages, Topic::StatusUpdates, Topic::WhatsappOutbound])
+    {
         for partition in 0..target.log.partitions() {
             let bounds = target.log.bounds(topic, partition).await.unwrap();
             *count += bounds.end - bounds.start;

@@ -88,7 +88,8 @@ async fn what_was_accepted_is_decided_there() {
     let markers = format!("/v1/conversations/{}/markers", world.conversations[0]);
     let mine = |page: &serde_json::Value| {
         let all = page["items"].as_array().cloned().unwrap_or_default();
-        all.iter().any(|marker| marker["user_id"] == ann.id.as_str() && marker["read_seq"].as_u64() >= Some(7))
+        all.iter()
+            .any(|marker| marker["user_id"] == ann.id.as_str() && marker["read_seq"].as_u64() >= Some(7))
     };
     app.until(ann, &markers, mine).await;
     app.close().await;

@@ -16,7 +16,8 @@ fn damage(world: &World, sql: &str) {
 
 /// What differs, sorted.
 fn found(checked: &Checked) -> Vec<String> {
-    let mut what: Vec<_> = checked.differences.first.iter().map(|difference| difference.what.clone()).collect();
+    let mut what: Vec<_> =
+        checked.differences.first.iter().map(|difference| difference.what.clone()).collect();
     what.sort();
     what.dedup();
     what

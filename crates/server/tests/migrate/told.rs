@@ -4,7 +4,11 @@ use crate::support::{Person, TestApp};
 use serde_json::Value;
 
 /// Every answer to what these people may ask, by path, in order.
-pub(crate) async fn everything(app: &TestApp, people: &[Person], conversations: &[String]) -> Vec<(String, Value)> {
+pub(crate) async fn everything(
+    app: &TestApp,
+    people: &[Person],
+    conversations: &[String],
+) -> Vec<(String, Value)> {
     let mut told = Vec::new();
     for person in people {
         let mut ask = async |path: String| {
@@ -26,7 +30,13 @@ pub(crate) async fn everything(app: &TestApp, people: &[Person], conversations: 
         }
         for conversation in conversations {
             let base = format!("/v1/conversations/{conversation}");
-            for what in ["", "/participants?limit=100", "/markers", "/events?limit=200", "/events?limit=200&after=500"] {
+            for what in [
+                "",
+                "/participants?limit=100",
+                "/markers",
+                "/events?limit=200",
+                "/events?limit=200&after=500",
+            ] {
                 ask(format!("{base}{what}")).await;
             }
             let page = ask(format!("{base}/messages?limit=50")).await;

@@ -47,7 +47,8 @@ impl World {
         let gone = app.person("gone").await;
         let logout = Call::post("/auth/logout").by(&gone).json(&json!({"all": true}));
         assert_eq!(app.call(logout).await.status, 204);
-        let profile = json!({"display_name": "Ann Other", "email": "ann@example.org", "time_zone": "Europe/Lisbon"});
+        let profile =
+            json!({"display_name": "Ann Other", "email": "ann@example.org", "time_zone": "Europe/Lisbon"});
         assert_eq!(app.call(Call::patch("/auth/me").by(&ann).json(&profile)).await.status, 200);
         let api_key = bots(&app, &ann).await;
         let invite = app.accounts.create_invite(Actor::Operator, Duration::from_secs(3600)).await.unwrap();
@@ -55,7 +56,8 @@ impl World {
         let group = app.group(&ann, &[&bob, &cyd, &root]).await;
         talk(&app, &group, [&ann, &bob, &cyd]).await;
         let open = json!({"type": "group", "name": "open", "history": "all", "participant_ids": [bob.id]});
-        let open = app.call(Call::post("/v1/conversations").by(&ann).json(&open)).await.text("conversation_id");
+        let open =
+            app.call(Call::post("/v1/conversations").by(&ann).json(&open)).await.text("conversation_id");
         memberships(&app, &open, &ann, [&bob, &cyd]).await;
         let direct = json!({"recipient_id": bob.id, "content": KEYED.1});
         let sent = app.call(Call::post("/v1/messages").by(&ann).key(KEYED.0).json(&direct)).await;
@@ -124,7 +126,8 @@ async fn bots(app: &TestApp, owner: &Person) -> String {
 async fn talk(app: &TestApp, group: &str, [ann, bob, cyd]: [&Person; 3]) {
     let send = async |who: &Person, mut body: Value| {
         body["conversation_id"] = json!(group);
-        let reply = app.call(Call::post("/v1/messages").by(who).header("prefer", "wait=10").json(&body)).await;
+        let reply =
+            app.call(Call::post("/v1/messages").by(who).header("prefer", "wait=10").json(&body)).await;
         assert_eq!(reply.status, 201, "{reply:?}");
         format!("/v1/messages/{}", reply.text("message_id"))
     };
@@ -142,7 +145,8 @@ async fn talk(app: &TestApp, group: &str, [ann, bob, cyd]: [&Person; 3]) {
         change(app, Call::put(&format!("{edited}/reactions/{emoji}")).by(who)).await;
     }
     change(app, Call::delete(&format!("{edited}/reactions/x")).by(bob)).await;
-    change(app, Call::patch(&format!("/v1/conversations/{group}")).by(ann).json(&json!({"name": "better"}))).await;
+    change(app, Call::patch(&format!("/v1/conversations/{group}")).by(ann).json(&json!({"name": "better"})))
+        .await;
 }
 
 /// Who joins, leaves, comes back, is made an admin.

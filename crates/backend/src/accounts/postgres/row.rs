@@ -176,7 +176,7 @@ fn some_text(row: &Row, index: usize) -> Result<Option<String>> {
 }
 
 pub(super) fn account(row: &Row) -> Result<Account> {
-    let minute = |index| Ok(column::<Option<i16>>(row, index)?.map(i16::unsigned_abs));
+    let minute = |index| column::<Option<i16>>(row, index).map(|at| at.map(i16::unsigned_abs));
     let quiet = minute(7)?.zip(minute(8)?);
     let permissions: Vec<Text<'_>> = column(row, 9)?;
     let owner: Option<&str> = column(row, 10)?;

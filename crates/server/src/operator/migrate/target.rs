@@ -4,7 +4,7 @@ use super::super::digest::Tally;
 use super::accounts::kinds;
 use crate::engines::Engines;
 use chat4all_backend::log::Topic;
-use chat4all_backend::store::{Projection, Store};
+use chat4all_backend::store::Projection;
 use chat4all_backend::{Error, ErrorKind, Result};
 use chat4all_model::reader::Progress;
 

@@ -60,7 +60,8 @@ pub(super) async fn verify(
         // More would be of an attempt that was cut off: a command's id makes it once, whatever is read twice.
         let present = Present::of(to.log.as_ref(), topic).await?.len() as u64;
         if present < records {
-            differences.add(topic.name(), format!("{records} records in the source, {present} in the target"));
+            differences
+                .add(topic.name(), format!("{records} records in the source, {present} in the target"));
         }
     }
     Ok((counts, differences))
