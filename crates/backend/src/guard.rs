@@ -159,7 +159,7 @@ mod tests {
     async fn an_engine_that_is_away_is_left_alone_and_found_again() {
         let guard = Guard::new("store", "test");
         let tries = Cell::new(0);
-        let mut call = async |outcome: Result<()>| {
+        let call = async |outcome: Result<()>| {
             guard
                 .write("write", async {
                     tries.set(tries.get() + 1);

@@ -14,6 +14,7 @@ use chat4all_server::clock::system_clock;
 use chat4all_server::dead_letters::DeadLetterView;
 use chat4all_server::engines::Embedded;
 use chat4all_server::health::Health;
+use chat4all_server::installation::EngineUrls;
 use chat4all_server::operator::{
     Invite, InviteRequest, Level, Link, LinkError, Named, NewPassword, Operator, Report, SeededMessages,
     mend, router, seed_messages, seed_users, serve,

@@ -74,7 +74,7 @@ async fn everybody_sees_exactly_their_time() {
     let id = world.group(&alice, &[&bob], History::Joined).await;
     let early = world.say(&alice, &id, "early").await;
     done(chat.add(&alice, &id, adding(&[&carol]), None).await);
-    assert_eq!(chat.add(&alice, &id, adding(&[&carol]), None).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.add(&alice, &id, adding(&[&carol]), None).await.unwrap(), Changed::Same(_)));
     let late = world.say(&alice, &id, "late").await;
     done(chat.react(&carol, None, &late.message_id, "👍", None).await);
     assert_eq!(world.texts(&carol, &id).await, ["late"]);
@@ -140,7 +140,10 @@ async fn leaving_hands_the_group_to_the_longest_standing() {
     assert_eq!(code(chat.set_role(&alice, &id, alice.user_id.as_str(), role, None).await), Code::Conflict);
     assert_eq!(code(chat.rename(&bob, &id, name("mine"), None).await), Code::Forbidden);
     done(chat.remove(&alice, &id, alice.user_id.as_str(), None).await);
-    assert_eq!(chat.remove(&alice, &id, alice.user_id.as_str(), None).await.unwrap(), Changed::Same);
+    assert!(matches!(
+        chat.remove(&alice, &id, alice.user_id.as_str(), None).await.unwrap(),
+        Changed::Same(_)
+    ));
     done(chat.rename(&bob, &id, name("mine"), None).await);
     let role = RolePatch { role: Role::Admin };
     done(chat.set_role(&bob, &id, carol.user_id.as_str(), role, None).await);

@@ -7,7 +7,7 @@ use chat4all_server::error::Result;
 
 /// A marker move is a register and has no id, so its outcome does not tell whether it rose.
 fn decided(changed: Result<Changed>) {
-    assert_eq!(changed.unwrap(), Changed::Same);
+    assert!(matches!(changed.unwrap(), Changed::Same(_)));
 }
 
 async fn inbox(world: &World, caller: &Caller, filter: Filter) -> Vec<Conversation> {
@@ -47,7 +47,7 @@ async fn markers_say_what_is_unread_and_what_has_arrived() {
 
     // Never back, never beyond the end.
     decided(chat.mark(&bob, id, Marker::Read, second.seq).await);
-    assert_eq!(chat.mark(&bob, id, Marker::Read, first.seq).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.mark(&bob, id, Marker::Read, first.seq).await.unwrap(), Changed::Same(_)));
     assert_eq!(failure(chat.mark(&bob, id, Marker::Read, 99).await).errors[0].field, "seq");
     let m = chat.member(&alice, id).await.unwrap();
     let markers = chat.markers(&m).await.unwrap().items;
@@ -90,7 +90,7 @@ async fn the_inbox_is_by_newest_activity_and_filters() {
 
     let archive = SettingsPatch { archived: Some(true), muted_until: Some(Some(5)), ..Default::default() };
     done(world.chat.settings(&me, &ids[0], archive.clone(), None).await);
-    assert_eq!(world.chat.settings(&me, &ids[0], archive, None).await.unwrap(), Changed::Same);
+    assert!(matches!(world.chat.settings(&me, &ids[0], archive, None).await.unwrap(), Changed::Same(_)));
     let archived = Filter { archived: Some(true), unread: None };
     let archived = inbox(&world, &me, archived).await;
     assert_eq!((archived.len(), archived[0].muted_until), (1, Some(5)));

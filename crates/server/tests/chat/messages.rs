@@ -119,15 +119,15 @@ async fn messages_change_as_their_rules_say() {
     assert_eq!(code(chat.delete(&bob, None, id, None).await), Code::Forbidden);
     assert_eq!(failure(chat.edit(&alice, within, id, " ", None).await).errors[0].field, "content");
     done(chat.edit(&alice, within, id, "v2", Some("edit-1")).await);
-    assert_eq!(chat.edit(&alice, within, id, "v2", Some("edit-1")).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.edit(&alice, within, id, "v2", Some("edit-1")).await.unwrap(), Changed::Same(_)));
     assert_eq!(code(chat.edit(&alice, within, id, "v3", Some("edit-1")).await), Code::IdempotencyKeyReused);
-    assert_eq!(chat.edit(&alice, None, id, "v2", None).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.edit(&alice, None, id, "v2", None).await.unwrap(), Changed::Same(_)));
     done(chat.edit(&alice, None, id, "v3", None).await);
     let edits = chat.edits(&bob, within, id).await.unwrap().items;
     assert_eq!(edits.iter().map(|edit| edit.content.as_deref().unwrap()).collect::<Vec<_>>(), ["v1", "v2"]);
 
     done(chat.react(&bob, within, id, "👍", None).await);
-    assert_eq!(chat.react(&bob, within, id, "👍", None).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.react(&bob, within, id, "👍", None).await.unwrap(), Changed::Same(_)));
     done(chat.react(&alice, within, id, "👍", None).await);
     done(chat.react(&alice, within, id, "🎉", None).await);
     done(chat.unreact(&alice, within, id, "👍", None).await);
@@ -141,7 +141,7 @@ async fn messages_change_as_their_rules_say() {
     assert_eq!((rest.items[0].emoji.as_str(), rest.next), ("🎉", None));
 
     done(chat.delete(&alice, within, id, None).await);
-    assert_eq!(chat.delete(&alice, within, id, None).await.unwrap(), Changed::Same);
+    assert!(matches!(chat.delete(&alice, within, id, None).await.unwrap(), Changed::Same(_)));
     let gone = chat.message(&bob, None, id).await.unwrap();
     assert_eq!((gone.content, gone.seq), (None, message.seq));
     assert!(gone.deleted_at.is_some() && gone.reactions.is_empty());

@@ -5,7 +5,6 @@ use crate::told::{everything, same};
 use crate::world::{KEYED, UNDECIDED, World, target};
 use chat4all_backend::ErrorKind;
 use chat4all_backend::log::{EventLog, Topic};
-use chat4all_backend::store::Store;
 use chat4all_server::operator::{Part, Work, migrate, unfinished};
 use serde_json::json;
 

@@ -5,7 +5,6 @@ use crate::told::everything;
 use bytes::Bytes;
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog, EventLog, Topic};
-use chat4all_backend::store::Store;
 use chat4all_model::api::MessageKind;
 use chat4all_model::command::{Action, Command, Content, Count, Marker, Send};
 use chat4all_model::id::{ConversationId, UserId};
@@ -66,7 +65,7 @@ impl World {
         app.say(&bob, &direct, "an answer").await;
         let long = app.group(&cyd, &[&bob]).await;
         fill(&app, &long, &cyd).await;
-        own(&app, &[&ann, &bob, &cyd], &[&group, &open, &direct, &long]).await;
+        own(&app, [&ann, &bob, &cyd], [&group, &open, &direct, &long]).await;
         refused(&app, &bob).await;
         letters(&app, &root).await;
 
