@@ -27,6 +27,20 @@ with() {
     --log-url "$CHAT4ALL_TEST_KAFKA_URL/$run-$1" --bus-url "$CHAT4ALL_TEST_REDIS_URL?prefix=$run-$1" --store-url "$3"
 }
 
+# with_topics: what is published for others, read back through a schema registry
+with_topics() {
+  if [ -z "${CHAT4ALL_TEST_KAFKA_URL:-}" ] || [ -z "${CHAT4ALL_TEST_REGISTRY_URL:-}" ]; then
+    echo "test public topics by foreign clients ... ignored"
+    echo "test result: ok. 0 passed; 0 failed; 1 ignored"
+    return
+  fi
+  echo "-- public topics"
+  CHAT4ALL_KAFKA=${CHAT4ALL_TEST_KAFKA_URL#kafka://} CHAT4ALL_REGISTRY_URL=$CHAT4ALL_TEST_REGISTRY_URL CHAT4ALL_TOPIC_PREFIX=$run-topics \
+    scripts/with-server.sh "$target/debug/chat4all" --auth-limits off --partitions 4 --secret "$(printf 'not a secret %.0s' 1 2 3 4)" \
+    --log-url "$CHAT4ALL_TEST_KAFKA_URL/$run-topics" --schema-registry-url "$CHAT4ALL_TEST_REGISTRY_URL" -- scripts/topics.sh
+}
+
 on embedded
 with cassandra "${CHAT4ALL_TEST_CASSANDRA_URL:-}" "${CHAT4ALL_TEST_CASSANDRA_URL:-}/$run?replication=1"
 with postgres "${CHAT4ALL_TEST_POSTGRES_URL:-}" "${CHAT4ALL_TEST_POSTGRES_URL:-}?schema=$run"
+with_topics

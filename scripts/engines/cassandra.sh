@@ -31,9 +31,9 @@ cassandra_conf() {
 	file_cache_size: 32MiB
 	networking_cache_size: 32MiB
 	file_cache_enabled: false
-	native_transport_max_threads: 32
+	native_transport_max_threads: 64
 	concurrent_reads: 8
-	concurrent_writes: 8
+	concurrent_writes: 64
 	concurrent_counter_writes: 4
 	concurrent_compactors: 1
 	memtable_flush_writers: 1
@@ -116,7 +116,7 @@ cassandra_ready() {
 
 cassandra_env() {
   if [ "$set" = replicated ]; then
-    export_line CHAT4ALL_CLUSTER_CASSANDRA_URL "cassandra://$(cassandra_address cassandra-1),$(cassandra_address cassandra-2),$(cassandra_address cassandra-3)?keyspace=chat4all&replication=3&consistency=LOCAL_QUORUM"
+    export_line CHAT4ALL_CLUSTER_CASSANDRA_URL "cassandra://$(cassandra_address cassandra-1),$(cassandra_address cassandra-2),$(cassandra_address cassandra-3)/chat4all?replication=3&consistency=LOCAL_QUORUM"
     return
   fi
   export_line CHAT4ALL_TEST_CASSANDRA_URL "cassandra://$(cassandra_address cassandra)"

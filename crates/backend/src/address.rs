@@ -147,7 +147,7 @@ pub fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     // A password may hold what ends the authority if it was not encoded: the last `@` counts.
-    let end = rest.rfind('@').map_or(end, |at| end.max(at));
+    let end = rest.rfind('@').map_or(end, |at| end.max(at + 1));
     match rest[..end].rsplit_once('@') {
         Some((credentials, _)) => {
             let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);

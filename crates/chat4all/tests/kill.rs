@@ -74,7 +74,7 @@ fn storm(set: &Set) -> Result<(), Failed> {
         return Err(format!("the server broke its word:\n{text}").into());
     }
     // A storm in which nothing happened proves nothing.
-    if report.toll.kills < 2 || report.toll.cuts < 3 || report.acked < 100 {
+    if report.toll.kills + report.toll.stops < 2 || report.toll.cuts < 3 || report.acked < 100 {
         return Err(format!("hardly anything happened:\n{text}").into());
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! `chat4all serve`
 
-use super::settings::{LogFormat, Registration, Role, Settings, Switch};
+use super::settings::{LogFormat, PublicTopics, Registration, Role, Settings, Switch};
 use chat4all_backend::folder::DataFolder;
 use chat4all_server::account::{self, AccountSettings, Ambient, AuthLimits};
 use chat4all_server::app::{App, AppSettings, Roles};
 use chat4all_server::clock::system_clock;
 use chat4all_server::http::HttpSettings;
-use chat4all_server::installation::Installation;
+use chat4all_server::installation::{EMBEDDED, Installation};
 use chat4all_server::live::LiveSettings;
 use chat4all_server::operator::{self, Operator};
+use chat4all_server::public_topics::{Gap, PublicTopicsSettings, SchemaRegistry};
 use chat4all_server::secret::Secret;
 use chat4all_server::shutdown::{self, Shutdown};
 use chat4all_server::ws::GatewaySettings;
@@ -163,8 +164,23 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
         metrics: super::metrics::install()?,
         max_connections: settings.max_connections,
         pause_router: settings.pause_router,
-        public_topics: None,
+        public_topics: public_topics(settings)?,
     })
+}
+
+/// How the topics for others are written; none if they are not.
+fn public_topics(settings: &Settings) -> Outcome<Option<PublicTopicsSettings>> {
+    let readable = settings.engines.log_url != EMBEDDED;
+    match settings.public_topics {
+        PublicTopics::Off => return Ok(None),
+        PublicTopics::Auto if !readable => return Ok(None),
+        PublicTopics::On if !readable => {
+            return Err("--public-topics on: nobody else can read an embedded log; name one with --log-url".into());
+        }
+        PublicTopics::Auto | PublicTopics::On => {}
+    }
+    let registry = settings.schema_registry_url.as_deref().map(SchemaRegistry::open).transpose()?;
+    Ok(Some(PublicTopicsSettings { registry, gap: Gap::Stop }))
 }
 
 /// Without a list pages of every origin may connect, which is safe as tokens are no cookies.
