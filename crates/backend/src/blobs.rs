@@ -59,12 +59,13 @@ impl fmt::Debug for Blobs {
 /// | parameter of `s3` | default | |
 /// |---|---|---|
 /// | `endpoint` | Amazon's for the region | `https://host:port` or `http://host:port` of another S3 |
-/// | `region` | `AWS_REGION`, else `us-east-1` | part of every signature |
+/// | `region` | `us-east-1` | part of every signature |
 /// | `path_style` | `true` | `false`: the bucket is part of the host's name instead of the path |
 /// | `ca` | the system's | a PEM file of further certificates to believe |
 ///
 /// Without `KEY:SECRET@` the credentials are those of the environment: `AWS_ACCESS_KEY_ID` and
-/// `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`), a web identity, a container's or the machine's role.
+/// `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`), a web identity, a container's or the machine's role; and the
+/// region is that of `AWS_REGION`.
 ///
 /// # Errors
 /// Within five seconds: `Invalid` if the URL is wrong or refused, `Unavailable` if the store cannot be reached.

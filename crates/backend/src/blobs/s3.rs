@@ -41,14 +41,12 @@ pub(super) async fn open(mut url: EngineUrl) -> Result<Blobs> {
         }
         options = certificates.into_iter().fold(options, ClientOptions::with_root_certificate);
     }
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(&bucket).with_retry(RetryConfig {
-        backoff: BackoffConfig { max_backoff: RETRY_LIMIT / 2, ..BackoffConfig::default() },
-        max_retries: MAX_RETRIES,
-        retry_timeout: RETRY_LIMIT,
-    });
-    builder = match (url.user(), url.password()) {
-        (Some(key), Some(secret)) => builder.with_access_key_id(key).with_secret_access_key(secret),
-        (None, None) => builder,
+    let mut builder = match (url.user(), url.password()) {
+        // Nothing of the environment: a session's token there belongs to other credentials.
+        (Some(key), Some(secret)) => {
+            AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret)
+        }
+        (None, None) => AmazonS3Builder::from_env(),
         _ => return Err(invalid("write both or none of key and secret: `s3://KEY:SECRET@BUCKET`")),
     };
     if let Some(region) = region {
@@ -59,6 +57,12 @@ pub(super) async fn open(mut url: EngineUrl) -> Result<Blobs> {
         builder = builder.with_endpoint(host(&endpoint, &bucket, path_style)?);
     }
     let s3 = builder
+        .with_bucket_name(&bucket)
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig { max_backoff: RETRY_LIMIT / 2, ..BackoffConfig::default() },
+            max_retries: MAX_RETRIES,
+            retry_timeout: RETRY_LIMIT,
+        })
         .with_virtual_hosted_style_request(!path_style)
         .with_client_options(options)
         .build()
