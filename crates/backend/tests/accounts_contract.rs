@@ -48,8 +48,7 @@ fn contract(engine: &'static Engine) -> Vec<Trial> {
         Trial::test(format!("{}::{}", engine.name, case.name), move || run(engine, &case))
             .with_ignored_flag(probe.is_err())
     };
-    let copies = probe.as_ref().is_ok_and(|fixture| fixture.copies());
-    cases().into_iter().filter(|case| copies || !case.copying).map(trial).collect()
+    cases().into_iter().map(trial).collect()
 }
 
 fn run(engine: &Engine, case: &Case) -> Result<(), Failed> {

@@ -43,7 +43,7 @@ mod user;
 mod users;
 
 use super::{
-    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Kept, Login, MAX_ENTRIES, NewAccount, NewKey,
+    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Login, MAX_ENTRIES, NewAccount, NewKey,
     NewSession, ProfileChange, Rotated, Rotation, SessionId, TokenHash, Which,
 };
 use crate::address::EngineUrl;
@@ -61,10 +61,6 @@ use std::sync::Arc;
 use tokens::Tokens;
 use tokio::try_join;
 use users::{Users, certain};
-
-/// Why accounts are not moved here.
-const NO_COPY: &str =
-    "accounts cannot be copied to or from Cassandra; copy them to PostgreSQL and name it with --accounts-url";
 
 const SCHEMA: Schema = Schema { part: "accounts", migrations: &[include_str!("cassandra/schema_1.cql")] };
 
@@ -105,12 +101,12 @@ impl CassandraAccounts {
 
 #[async_trait]
 impl Accounts for CassandraAccounts {
-    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<Kept>, Option<String>)> {
-        Err(Error::new(ErrorKind::Invalid, NO_COPY))
+    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<super::Kept>, Option<String>)> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
     }
 
-    async fn import(&self, _: Vec<Kept>) -> Result<()> {
-        Err(Error::new(ErrorKind::Invalid, NO_COPY))
+    async fn import(&self, _: Vec<super::Kept>) -> Result<()> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
     }
 
     async fn create(&self, new: NewAccount) -> Result<()> {

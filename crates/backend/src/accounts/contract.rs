@@ -14,9 +14,6 @@ use std::sync::Arc;
 /// An engine under test.
 #[async_trait]
 pub trait Fixture: Send + Sync {
-    /// Whether the engine has [`Accounts::export`] and [`Accounts::import`].
-    fn copies(&self) -> bool;
-
     /// Opens the accounts; a second time: the same ones, after the first were dropped.
     async fn open(&self) -> Arc<dyn Accounts>;
 }
@@ -25,19 +22,13 @@ pub trait Fixture: Send + Sync {
 pub struct Case {
     /// What holds.
     pub name: &'static str,
-    /// Whether it is about copying, and so does not concern an engine that does not.
-    pub copying: bool,
     /// Panics if it does not. Each case gets a fixture without accounts.
     pub run: fn(Arc<dyn Fixture>) -> BoxFuture<'static, ()>,
 }
 
 macro_rules! case {
     ($module:ident :: $name:ident) => {
-        Case {
-            name: stringify!($name),
-            copying: matches!(stringify!($module).as_bytes(), b"copy"),
-            run: |fixture| Box::pin($module::$name(fixture)),
-        }
+        Case { name: stringify!($name), run: |fixture| Box::pin($module::$name(fixture)) }
     };
 }
 

@@ -126,10 +126,6 @@ impl Drop for Cassandra {
 
 #[async_trait]
 impl Fixture for Cassandra {
-    fn copies(&self) -> bool {
-        false
-    }
-
     async fn open(&self) -> Arc<dyn Accounts> {
         Arc::new(self.process().await)
     }

@@ -25,10 +25,6 @@ impl Embedded {
 
 #[async_trait]
 impl Fixture for Embedded {
-    fn copies(&self) -> bool {
-        true
-    }
-
     async fn open(&self) -> Arc<dyn Accounts> {
         Arc::new(self.try_open().expect("the accounts of a fresh folder"))
     }

@@ -26,10 +26,6 @@ struct Postgres(TestSchema);
 
 #[async_trait]
 impl Fixture for Postgres {
-    fn copies(&self) -> bool {
-        true
-    }
-
     async fn open(&self) -> Arc<dyn Accounts> {
         Arc::new(PostgresAccounts::open(self.0.url("&pool=4")).await.expect("the accounts of a schema"))
     }

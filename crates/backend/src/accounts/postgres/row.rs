@@ -201,11 +201,9 @@ pub(super) fn credentials(row: &Row) -> Result<Credentials> {
 
 /// A bot from the columns of [`account`], its session and its scopes.
 pub(super) fn bot(row: &Row) -> Result<Bot> {
-    Ok(Bot { account: account(row)?, session_id: session(row, 12)?, scopes: scopes(row, 13)? })
-}
-
-pub(super) fn scopes(row: &Row, index: usize) -> Result<Vec<Scope>> {
-    column::<Vec<&str>>(row, index)?.into_iter().map(to_scope).collect()
+    let scopes: Vec<&str> = column(row, 13)?;
+    let scopes = scopes.into_iter().map(to_scope).collect::<Result<_>>()?;
+    Ok(Bot { account: account(row)?, session_id: session(row, 12)?, scopes })
 }
 
 pub(super) fn entry(row: &Row) -> Result<AuditEntry> {
