@@ -11,6 +11,9 @@ step() { echo; echo "== $*"; }
 
 step "format"; cargo fmt --all --check || failed=1
 step "lints"; cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || failed=1
+step "engines"; scripts/engines.sh up || failed=1
+# shellcheck source=/dev/null
+[ ! -e .cache/engines/env ] || . .cache/engines/env
 step "tests"; cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$out"; [ "${PIPESTATUS[0]}" = 0 ] || failed=1
 step "foreign clients"; scripts/foreign.sh 2>&1 | tee -a "$out"; [ "${PIPESTATUS[0]}" = 0 ] || failed=1
 

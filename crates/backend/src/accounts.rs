@@ -4,11 +4,14 @@ pub mod cassandra;
 mod contract;
 mod embedded;
 mod entity;
-pub mod postgres;
+mod kept;
+mod postgres;
 
 pub use contract::{Case, Fixture, cases};
 pub use embedded::EmbeddedAccounts;
 pub use entity::*;
+pub use kept::Kept;
+pub use postgres::PostgresAccounts;
 
 use crate::Result;
 use async_trait::async_trait;
@@ -137,4 +140,17 @@ pub trait Accounts: Send + Sync + 'static {
     /// Forgets up to `limit` each of sessions that ended, refresh tokens and invites that expired before
     /// `before`. Gives how many it forgot.
     async fn sweep(&self, before: u64, limit: usize) -> Result<usize>;
+
+    /// A page of all that is kept, each thing once, for another engine to [`import`](Self::import), and where the next
+    /// page begins; none if there is none. The order is the engine's own, but accounts come before sessions, and those
+    /// before keys and tokens. A page may be short though another follows. What changes meanwhile is given as it was
+    /// or as it is.
+    async fn export(&self, after: Option<String>, limit: usize) -> Result<(Vec<Kept>, Option<String>)>;
+
+    /// Takes over what another engine gave, in its order. What is there already by its key stays as it is, so that the
+    /// same may be imported again. Not one step: after an error some of it may be there.
+    ///
+    /// # Errors
+    /// `Conflict` with a [`Refusal`] if a name is another account's.
+    async fn import(&self, kept: Vec<Kept>) -> Result<()>;
 }

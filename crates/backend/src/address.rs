@@ -141,6 +141,22 @@ impl EngineUrl {
     }
 }
 
+/// A URL as it may be shown: what stands for the password is replaced, whether it can be read or not.
+#[must_use]
+pub fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    // A password may hold what ends the authority if it was not encoded: the last `@` counts.
+    let end = rest.rfind('@').map_or(end, |at| end.max(at));
+    match rest[..end].rsplit_once('@') {
+        Some((credentials, _)) => {
+            let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);
+            format!("{scheme}://{user}:********@{}", &rest[credentials.len() + 1..])
+        }
+        None => url.to_owned(),
+    }
+}
+
 fn host(text: &str) -> Result<(String, Option<u16>)> {
     let port = |text: &str| {
         text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| wrong(format!("`{text}` is no port")))
@@ -234,5 +250,8 @@ mod tests {
         assert_eq!(url.to_string(), "postgres://me@h:1/db");
         assert!(!format!("{url:?}").contains("hush"));
         assert!(!why("postgres://me:hush@h:x").contains("hush"));
+        assert_eq!(masked("postgres://me:hu/sh@h:1/db?a=b"), "postgres://me:********@h:1/db?a=b");
+        assert_eq!(masked("redis://h/0?x=1"), "redis://h/0?x=1");
+        assert_eq!(masked("embedded"), "embedded");
     }
 }

@@ -2,11 +2,13 @@
 
 pub mod contract;
 mod embedded;
-pub mod redis;
+mod inbox;
+mod redis;
 
 pub use embedded::EmbeddedBus;
+pub use redis::RedisBus;
 
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::time::Duration;
@@ -58,4 +60,22 @@ pub trait Bus: Send + Sync + 'static {
 pub trait Subscription: Send {
     /// The next message. Safe to cancel. `None` when the bus is gone.
     async fn next(&mut self) -> Option<Bytes>;
+}
+
+const MAX_KEY_BYTES: usize = 256;
+const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+/// Longer than anything here lives, for times that cannot be added up.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn check(key: &str, value_bytes: usize) -> Result<()> {
+    if key.len() > MAX_KEY_BYTES {
+        let why = format!("a key of {} bytes, at most {MAX_KEY_BYTES} are taken", key.len());
+        return Err(Error::new(ErrorKind::Invalid, why));
+    }
+    if value_bytes > MAX_VALUE_BYTES {
+        let why = format!("a value of {value_bytes} bytes, at most {MAX_VALUE_BYTES} are taken");
+        return Err(Error::new(ErrorKind::Invalid, why));
+    }
+    Ok(())
 }

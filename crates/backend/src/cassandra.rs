@@ -173,10 +173,10 @@ impl Cassandra {
         Ok(self.session.prepare(cql).await?)
     }
 
-    /// All rows of a query, read page by page.
+    /// All rows of a query.
     ///
     /// # Errors
-    /// `Corrupt` if the rows are not of the expected types, else as the kinds say; nothing is done.
+    /// As [`scan`](Self::scan).
     pub(crate) async fn rows<T>(
         &self,
         statement: &PreparedStatement,
@@ -186,6 +186,27 @@ impl Cassandra {
         T: for<'f, 'm> DeserializeRow<'f, 'm>,
     {
         let mut rows = Vec::new();
+        let keep = |row| {
+            rows.push(row);
+            Ok(ControlFlow::Continue(()))
+        };
+        self.scan(statement, values, keep).await?;
+        Ok(rows)
+    }
+
+    /// Gives `each` the rows of a query, read page by page, until it has enough.
+    ///
+    /// # Errors
+    /// Those of `each`; `Corrupt` if the rows are not of the expected types; else as the kinds say, nothing is done.
+    pub(crate) async fn scan<T>(
+        &self,
+        statement: &PreparedStatement,
+        values: &(impl SerializeRow + Sync),
+        mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
+    ) -> Result<()>
+    where
+        T: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
         let mut page = PagingState::start();
         loop {
             let ask = || self.session.execute_single_page(statement, values, page.clone());
@@ -193,10 +214,12 @@ impl Cassandra {
             let (result, next) = answer.map_err(nothing_done)?;
             let result = result.into_rows_result().map_err(unexpected)?;
             for row in result.rows::<T>().map_err(unexpected)? {
-                rows.push(row.map_err(unexpected)?);
+                if each(row.map_err(unexpected)?)?.is_break() {
+                    return Ok(());
+                }
             }
             match next.into_paging_control_flow() {
-                ControlFlow::Break(()) => return Ok(rows),
+                ControlFlow::Break(()) => return Ok(()),
                 ControlFlow::Continue(next) => page = next,
             }
         }

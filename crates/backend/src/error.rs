@@ -41,6 +41,14 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What went wrong, without its kind.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.source.to_string()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.kind, self.source)

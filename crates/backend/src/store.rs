@@ -6,10 +6,12 @@
 pub mod cassandra;
 pub mod contract;
 mod embedded;
-pub mod postgres;
+mod page;
+mod postgres;
 mod split;
 
 pub use embedded::{EmbeddedStore, Options, Stats};
+pub use postgres::PostgresStore;
 
 use crate::Result;
 use async_trait::async_trait;

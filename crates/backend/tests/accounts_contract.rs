@@ -5,6 +5,8 @@
 mod cassandra;
 #[path = "accounts_contract/embedded.rs"]
 mod embedded;
+#[path = "accounts_contract/postgres.rs"]
+mod postgres;
 
 use chat4all_backend::accounts::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -21,6 +23,7 @@ struct Engine {
 const ENGINES: &[Engine] = &[
     Engine { name: "embedded", fixture: embedded::fixture },
     Engine { name: "cassandra", fixture: cassandra::fixture },
+    Engine { name: "postgres", fixture: postgres::fixture },
 ];
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
     trials.extend(cassandra::trials());
+    trials.extend(postgres::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Err(error) = cassandra::clean_up() {
         eprintln!("keyspaces of the tests are left: {error}");

@@ -1,10 +1,12 @@
-//! The contract of the event log × every engine, one named test each; and what the embedded one promises beside.
+//! The contract of the event log × every engine, one named test each; and what each promises beside.
 #![expect(clippy::print_stderr, reason = "a test says why it does not run")]
 
 #[path = "log_contract/crash.rs"]
 mod crash;
 #[path = "log_contract/embedded.rs"]
 mod embedded;
+#[path = "log_contract/kafka.rs"]
+mod kafka;
 
 use chat4all_backend::log::contract::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -17,16 +19,22 @@ struct Engine {
     fixture: fn() -> Result<Box<dyn Fixture>, String>,
 }
 
-const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "embedded", fixture: embedded::fixture },
+    Engine { name: "kafka", fixture: kafka::fixture },
+];
 
 fn main() -> ExitCode {
-    if let Some(folder) = std::env::var_os(crash::FOLDER) {
-        return crash::append_until_killed(folder.as_ref());
+    if let Ok(place) = std::env::var(crash::PLACE) {
+        return crash::append_until_killed(&place);
+    }
+    if let Ok(url) = std::env::var(kafka::MEMBER_OF) {
+        return kafka::be_a_member(&url);
     }
     let arguments = Arguments::from_args();
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
-    trials.push(Trial::test("embedded::what_was_answered_survives_a_kill", crash::test));
     trials.extend(embedded::trials());
+    trials.extend(kafka::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -1,8 +1,12 @@
-//! The contract of the store × every engine, one named test each; and what the embedded one promises beside.
+//! The contract of the store × every engine, one named test each; and what some promise beside.
 #![expect(clippy::print_stderr, reason = "a test says why it does not run")]
 
+#[path = "store_contract/cassandra.rs"]
+mod cassandra;
 #[path = "store_contract/embedded.rs"]
 mod embedded;
+#[path = "store_contract/postgres.rs"]
+mod postgres;
 
 use chat4all_backend::store::contract::{Case, Fixture, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -15,13 +19,23 @@ struct Engine {
     fixture: fn() -> Result<Box<dyn Fixture>, String>,
 }
 
-const ENGINES: &[Engine] = &[Engine { name: "embedded", fixture: embedded::fixture }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "embedded", fixture: embedded::fixture },
+    Engine { name: "cassandra", fixture: cassandra::fixture },
+    Engine { name: "postgres", fixture: postgres::fixture },
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = ENGINES.iter().flat_map(contract).collect::<Vec<_>>();
     trials.extend(embedded::trials());
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trials.extend(cassandra::trials());
+    trials.extend(postgres::trials());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Err(why) = cassandra::clean_up() {
+        eprintln!("keyspaces were left behind: {}", why.message().unwrap_or_default());
+    }
+    conclusion.exit_code()
 }
 
 fn contract(engine: &'static Engine) -> Vec<Trial> {

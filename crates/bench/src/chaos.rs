@@ -2,17 +2,20 @@
 //! removed and added, while everybody writes. At the end everything that was promised, seen and stored is compared.
 
 mod check;
+mod cluster;
 mod evidence;
 mod faults;
 mod findings;
 mod fold;
 mod gather;
+mod ground;
 mod keys;
 mod person;
 mod process;
 mod report;
 
 pub use check::check;
+pub use cluster::{Cluster, ClusterOptions};
 pub use evidence::{Entry, Evidence, Journal, Promise, Shown, Step, View, What};
 pub use faults::Toll;
 pub use findings::{Findings, Kind};
@@ -22,6 +25,7 @@ pub use report::Report;
 use chat4all_client::model::{RegisterRequest, close};
 use chat4all_client::{Backoff, Client, Retry};
 use faults::Door;
+use ground::Ground;
 use person::{Orders, Person, Phase, Role};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -55,6 +59,9 @@ pub struct Options {
     /// The server to try; by default the `chat4all` beside this program.
     #[arg(long)]
     pub server_bin: Option<PathBuf>,
+    /// A further flag of the server, as `--server-arg=--log-url=…`; several times for several.
+    #[arg(long = "server-arg")]
+    pub server_args: Vec<String>,
     /// Clients; one of them is away for long, and one stops reading.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..=500))]
     pub clients: u32,
@@ -85,6 +92,9 @@ pub struct Options {
     /// A file for the report, in Markdown.
     #[arg(long)]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its fields are told one by one")]
+    pub over: ClusterOptions,
 }
 
 impl Options {
@@ -99,7 +109,13 @@ impl Options {
             "--kill-every {} --cut-every {} --remove-every {}",
             self.kill_every, self.cut_every, self.remove_every
         );
-        format!("chat4all-bench chaos {numbers} --seconds {} {every} --rate {}", self.seconds, self.rate)
+        match &self.over.cluster {
+            None => format!(
+                "chat4all-bench chaos {numbers} --seconds {} {every} --rate {}",
+                self.seconds, self.rate
+            ),
+            Some(_) => format!("make chaos-cluster ARGS=\"{numbers} {every} --rate {}\"", self.rate),
+        }
     }
 }
 
@@ -108,16 +124,10 @@ impl Options {
 /// # Errors
 /// If the storm itself fails; what the server does wrong is in the report.
 pub async fn run(options: &Options) -> Result<Report> {
-    let program = match &options.server_bin {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?.with_file_name("chat4all"),
-    };
     let folder = tempfile::tempdir()?;
-    let flags = ["--auth-limits", "off", "--log-level", "warn"];
-    let mut process = Process::new(&program, &folder.path().join("data"), &flags)?;
-    process.start().await?;
+    let ground = Ground::of(options, &folder.path().join("data")).await?;
     let mut rng = StdRng::seed_from_u64(options.seed);
-    let (people, doors) = settle(options, &process.url(), &mut rng).await?;
+    let (people, doors) = settle(options, &ground.url(), &mut rng).await?;
     let clients: HashMap<String, Client> =
         people.iter().map(|person| (person.user().to_owned(), person.client.clone())).collect();
     let senders: Vec<_> = people.iter().filter(|p| p.role != Role::Away).map(Person::sender).collect();
@@ -132,7 +142,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     drop(ordered);
 
-    let length = Duration::from_secs_f64(options.seconds);
+    let length = ground.length(options);
     let until = Instant::now() + length;
     orders.send_replace(Orders { phase: Phase::Storm, ..calm });
     let every = |seconds: f64| Duration::from_secs_f64(seconds);
@@ -140,7 +150,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (killing, cutting, moving) = (seeds(), seeds(), seeds());
     let any_admin = doors.iter().map(|door| (door.admin.clone(), door.group.clone())).collect::<Vec<_>>();
     let (killed, cut, moved, before) = tokio::join!(
-        faults::server(process, every(options.kill_every), until, killing),
+        ground.storm(every(options.kill_every), until, killing),
         faults::clients(senders.clone(), every(options.cut_every), until, cutting),
         faults::members(doors, every(options.remove_every), until, moving),
         async {
@@ -149,7 +159,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             heads(&any_admin).await
         }
     );
-    let (mut process, mut toll) = killed?;
+    let (ground, mut toll) = killed?;
     toll += cut;
     toll += moved;
 
@@ -176,16 +186,11 @@ pub async fn run(options: &Options) -> Result<Report> {
     {
         findings.add(Kind::SlowReader, || format!("closed with {:?}", reader.map(|reader| &reader.closes)));
     }
-    if let Some(end) = process.ended()? {
-        findings.add(Kind::Crash, || format!("ended with {end}"));
-    } else {
-        process.stop().await?;
+    let (crashes, aftermath) = ground.end().await?;
+    for crash in crashes {
+        findings.add(Kind::Crash, || crash);
     }
-    let output = process.output();
-    for line in output.lines().filter(|line| line.contains("panicked")) {
-        findings.add(Kind::Crash, || line.to_owned());
-    }
-    let around = Circumstances { toll, starts: process.starts.clone(), missed_while_away };
+    let around = Circumstances { toll, aftermath, missed_while_away };
     Ok(Report::new(options, &evidence, findings, &around))
 }
 

@@ -33,6 +33,10 @@ enum Command {
     },
     /// Say what is well and what is not, and mend it
     Doctor(server::doctor::Options),
+    /// Copy the installation of a data folder to other engines
+    Migrate(server::migrate::Options),
+    /// Say whether a store is what its events give, and make it so
+    Rebuild(Box<server::rebuild::Options>),
     /// Print the settings in force, or the reference of all
     Config(Box<server::config::Options>),
     #[command(flatten)]
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Command::Admin { command } => server::admin::run(command),
         Command::DeadLetters { command } => server::dead_letters::run(command),
         Command::Doctor(options) => server::doctor::run(options),
+        Command::Migrate(options) => server::migrate::run(options),
+        Command::Rebuild(options) => server::rebuild::run(*options),
         Command::Config(options) => server::config::run(*options),
         Command::Client(command) => cli::run(command),
     }

@@ -2,6 +2,7 @@
 
 use crate::api::{History, MessageKind, Role};
 use crate::id::{ConversationId, RecordId, UserId, hash_parts};
+use crate::record::Input;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -172,6 +173,15 @@ impl Action {
             Self::React { .. } => "react",
             Self::Mark { .. } => "mark",
             Self::Settings(_) => "settings",
+        }
+    }
+
+    /// The topic it stands in.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        match self {
+            Self::Mark { .. } | Self::Settings(_) => Input::StatusUpdates,
+            _ => Input::Messages,
         }
     }
 

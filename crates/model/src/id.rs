@@ -158,6 +158,19 @@ impl ConversationId {
         self.0.strip_prefix("g:")?.split_once(':').map(|(creator, _)| creator)
     }
 
+    /// Whom a message that `sender` writes here is for: the other person of a direct conversation, the address of
+    /// a channel; none in a group.
+    #[must_use]
+    pub fn recipient(&self, sender: &UserId) -> Option<&str> {
+        let (kind, rest) = self.0.split_once(':')?;
+        let (first, second) = rest.split_once(':')?;
+        match kind {
+            "d" => Some(if sender.as_str() == first { second } else { first }),
+            "c" => Some(second),
+            _ => None,
+        }
+    }
+
     /// What the id says of the conversation.
     #[must_use]
     pub fn kind(&self) -> ConversationKind {
@@ -333,6 +346,16 @@ mod tests {
         assert_eq!(ConversationId::direct(&a, &b), ConversationId::direct(&b, &a));
         assert_eq!(ConversationId::direct(&a, &a), None);
         assert_eq!(ConversationId::direct(&b, &a).unwrap().kind(), ConversationKind::Direct(a, b));
+    }
+
+    #[test]
+    fn a_message_is_for_the_other_one_or_the_address() {
+        let (a, b) = (user("alice"), user("bob"));
+        let direct = ConversationId::direct(&a, &b).unwrap();
+        assert_eq!((direct.recipient(&a), direct.recipient(&b)), (Some("bob"), Some("alice")));
+        let channel = ConversationId::channel(&a, "whatsapp:+55").unwrap();
+        assert_eq!(channel.recipient(&a), Some("whatsapp:+55"));
+        assert_eq!(ConversationId::chosen_group(&a, "team").unwrap().recipient(&b), None);
     }
 
     #[test]

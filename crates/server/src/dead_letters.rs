@@ -3,15 +3,15 @@
 use crate::account::{Actor, Ambient};
 use crate::engines::Engines;
 use crate::error::{Failure, Result};
+use crate::router::topic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chat4all_backend::ErrorKind;
 use chat4all_backend::accounts::AuditEntry;
-use chat4all_backend::log::Topic;
 use chat4all_backend::store::DeadLetter;
 use chat4all_model::api::{Code, Page};
-use chat4all_model::record::{Input, decode_command};
+use chat4all_model::record::decode_command;
 use serde::{Deserialize, Serialize};
 
 /// Entries of a page, where none are asked for, and at most.
@@ -121,13 +121,6 @@ impl DeadLetters {
             ErrorKind::Invalid => Failure::invalid("cursor", "must be `next` of the page before"),
             _ => error.into(),
         })
-    }
-}
-
-fn topic(input: Input) -> Topic {
-    match input {
-        Input::Messages => Topic::Messages,
-        Input::StatusUpdates => Topic::StatusUpdates,
     }
 }
 

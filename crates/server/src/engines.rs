@@ -5,7 +5,7 @@ use chat4all_backend::Result;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
 use chat4all_backend::bus::{Bus, EmbeddedBus};
 use chat4all_backend::folder::DataFolder;
-use chat4all_backend::log::{self, EmbeddedLog, EventLog};
+use chat4all_backend::log::{self, EmbeddedLog, EventLog, Publisher};
 use chat4all_backend::store::{self, EmbeddedStore, Store};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Engines {
     pub accounts: Arc<dyn Accounts>,
     /// What may be lost.
     pub bus: Arc<dyn Bus>,
+    /// Writes what others are told; none where the log has no topics for others.
+    pub publisher: Option<Arc<dyn Publisher>>,
 }
 
 /// The embedded engines of a data folder, by their own types for what only they have.
@@ -58,6 +60,7 @@ impl Embedded {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.accounts) as _,
             bus: Arc::new(EmbeddedBus::new()),
+            publisher: None,
         }
     }
 

@@ -87,16 +87,27 @@ pub struct Gateway {
     pub dead_letters: DeadLetters,
     /// How the process is.
     pub ready: Readiness,
-    /// Settings.
-    pub settings: HttpSettings,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
-/// The public port's router: every route of the API, and `further` ones (sockets, pages), behind the same layer.
-pub fn router(gateway: Arc<Gateway>, further: Router) -> Router {
-    let (routes, _) = routes::routes();
-    let around = AroundLayer::new(gateway.settings.requests, gateway.settings.patience);
-    let cors = cors(&gateway.settings.allowed_origins);
-    let routes = routes.with_state(gateway).merge(further);
+/// The public port's router: every route of the API where `gateway` serves it, else how the process is; and `further`
+/// routes (sockets, pages), behind the same layer.
+pub fn router(
+    gateway: Option<Arc<Gateway>>,
+    ready: Readiness,
+    settings: &HttpSettings,
+    further: Router,
+) -> Router {
+    let routes = match gateway {
+        Some(gateway) => routes::routes().0.with_state(gateway),
+        None => Router::new()
+            .route("/health", get(health::health))
+            .route("/ready", get(health::ready_alone).with_state(ready)),
+    };
+    let around = AroundLayer::new(settings.requests, settings.patience);
+    let cors = cors(&settings.allowed_origins);
+    let routes = routes.merge(further);
     let router = routes.fallback(not_found).method_not_allowed_fallback(no_such_method);
     let router = match cors {
         Some(cors) => router.layer(cors),
@@ -110,8 +121,8 @@ pub fn ops_router(metrics: PrometheusHandle, ready: Readiness) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/health", get(health::health))
-        .route("/ready", get(health::ready_ops))
-        .with_state(health::Ops { metrics, ready })
+        .with_state(metrics)
+        .route("/ready", get(health::ready_alone).with_state(ready))
 }
 
 async fn not_found() -> Problem {

@@ -33,6 +33,7 @@ use chat4all_model::command::Command;
 use chat4all_model::fact::Interval;
 use chat4all_model::id::{ConversationId, UserId};
 use chat4all_model::reader::Progress;
+use chat4all_model::record::Input;
 use chat4all_model::rows::Position;
 use metrics::{Counter, Gauge};
 use outcome::Outcomes;
@@ -74,6 +75,17 @@ pub struct Place {
     pub partition: u32,
     /// Its position there.
     pub position: Position,
+}
+
+/// Where a command stands in its topic, decided or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommandPlace {
+    /// Its partition.
+    pub partition: u32,
+    /// Its topic.
+    pub input: Input,
+    /// Its offset there.
+    pub offset: u64,
 }
 
 /// Follows the facts for one process.
@@ -205,21 +217,43 @@ impl Hub {
         format!("{}.{}.{}", place.position.epoch(), place.partition, place.position.offset())
     }
 
-    /// Waits until what `Chat4All-Position` names can be read here.
+    /// A command's place as the header says it.
+    #[must_use]
+    pub fn seal_command(&self, place: CommandPlace) -> String {
+        format!("{}.{}.{}{}", self.epoch(), place.partition, letter(place.input), place.offset)
+    }
+
+    /// Waits until what `Chat4All-Position` names can be read here. A command's place can be read when it is decided
+    /// and what came of it is stored.
     ///
     /// # Errors
     /// `InvalidRequest` if it names nothing; as [`readable`](Self::readable).
     pub async fn readable_at(&self, header: &str) -> Result<()> {
         let invalid = || Failure::invalid("Chat4All-Position", "is not one that this server gave");
-        let mut parts = header.split('.').map(str::parse::<u64>);
-        let (Some(Ok(epoch)), Some(Ok(partition)), Some(Ok(offset)), None) =
+        let mut parts = header.split('.');
+        let (Some(epoch), Some(partition), Some(place), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(invalid());
         };
-        let known = epoch == u64::from(self.engines.log.epoch()) && partition < self.partitions.len() as u64;
-        let partition = u32::try_from(partition).ok().filter(|_| known).ok_or_else(invalid)?;
-        self.tracker.reach(partition, offset.saturating_add(1)).await
+        let input =
+            [Input::Messages, Input::StatusUpdates].into_iter().find(|i| place.starts_with(letter(*i)));
+        let place = if input.is_some() { &place[1..] } else { place };
+        let (Ok(epoch), Ok(partition), Ok(offset)) =
+            (epoch.parse::<u32>(), partition.parse::<u32>(), place.parse::<u64>())
+        else {
+            return Err(invalid());
+        };
+        if epoch != self.epoch() || partition as usize >= self.partitions.len() {
+            return Err(invalid());
+        }
+        match input {
+            None => self.tracker.reach(partition, offset.saturating_add(1)).await,
+            Some(input) => {
+                self.outcomes.reach((partition, input), offset, readable::PATIENCE).await?;
+                self.tracker.reach(partition, self.heard(partition)).await
+            }
+        }
     }
 
     /// Notes how far a partition has been projected, so that nobody needs to ask the store.
@@ -277,6 +311,7 @@ impl Hub {
     /// A partition's follower starts at `start`, and is warm when it has come to `progress`.
     fn begin(&self, partition: u32, start: u64, progress: Progress) {
         self.note_progress(partition, progress);
+        self.outcomes.begin(partition, &progress);
         self.state.lock().restart(partition, start);
         if let Some(p) = self.partitions.get(partition as usize) {
             let warm = p.warm_at.load(Ordering::Relaxed) == 0;
@@ -312,6 +347,14 @@ impl Drop for Hub {
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
+    }
+}
+
+/// Before the offset of a command's place.
+fn letter(input: Input) -> char {
+    match input {
+        Input::Messages => 'm',
+        Input::StatusUpdates => 's',
     }
 }
 

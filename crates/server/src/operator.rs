@@ -5,16 +5,30 @@
 //! the operator; there is no other check.
 
 mod agreement;
+mod alone;
+mod catch_up;
+mod copy;
+mod difference;
+mod digest;
 mod doctor;
 mod link;
 mod mend;
+mod migrate;
+mod rebuild;
 mod seed;
+mod site;
+mod take_over;
 
 pub use agreement::{Agreement, PartitionState};
+pub use difference::{Difference, Differences};
+pub use digest::Part;
 pub use doctor::{Check, Level, Report};
 pub use link::{Link, LinkError, Opened, serve};
 pub use mend::{Mended, mend};
+pub use migrate::{Counts, Migrated, Note, migrate};
+pub use rebuild::{Checked, Rebuilt, check, rebuild};
 pub use seed::{SeededConversation, SeededMessages, SeededUser, seed_messages, seed_users};
+pub use site::{Work, unfinished};
 
 use crate::account::{AccountService, Actor, Ambient};
 use crate::dead_letters::{DeadLetterView, DeadLetters};

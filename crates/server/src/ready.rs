@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Readiness {
     engines: Engines,
     health: Health,
-    hub: Arc<Hub>,
+    hub: Option<Arc<Hub>>,
 }
 
 /// How a process is.
@@ -35,13 +35,13 @@ pub struct Report {
 impl Readiness {
     /// Of a process with these engines.
     #[must_use]
-    pub fn new(engines: Engines, health: Health, hub: Arc<Hub>) -> Self {
+    pub fn new(engines: Engines, health: Health, hub: Option<Arc<Hub>>) -> Self {
         Self { engines, health, hub }
     }
 
     /// How it is now.
     pub async fn report(&self) -> Report {
-        let Engines { log, store, accounts, bus } = &self.engines;
+        let Engines { log, store, accounts, bus, .. } = &self.engines;
         let (log, store, accounts, bus) = tokio::join!(
             ask(async { log.bounds(Topic::Events, 0).await.map(drop) }),
             ask(async { store.progress(0).await.map(drop) }),
@@ -53,7 +53,7 @@ impl Readiness {
                 .map(|(port, state)| (port.to_owned(), state.unwrap_or_else(|| "ok".to_owned())))
                 .into();
         let mut complaints = self.health.complaints();
-        if !self.hub.is_ready() {
+        if self.hub.as_ref().is_some_and(|hub| !hub.is_ready()) {
             complaints.insert("live".to_owned(), "the log is not followed to its end yet".to_owned());
         }
         let ready = complaints.is_empty() && engines.values().all(|state| state == "ok");

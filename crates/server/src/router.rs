@@ -2,7 +2,7 @@
 //!
 //! The way of a command: the owner of `messages/p` reads it ([`inputs`]), decides it on the state it knows
 //! ([`memory`]) and appends the facts ([`batch`]) to `events/p` under its term ([`decider`], [`term`]). What is
-//! read back and counts is published and written into the store ([`projector`]).
+//! read back and counts is published and written into the store ([`projector`]), and told to others ([`teller`]).
 
 mod batch;
 mod decider;
@@ -11,15 +11,19 @@ mod lag;
 mod memory;
 mod projector;
 mod publish;
+mod relief;
 mod retention;
+mod teller;
 mod term;
 mod trouble;
 
+pub(crate) use inputs::topic;
 pub(crate) use publish::publish;
 
 use crate::clock::Clock;
 use crate::engines::Engines;
 use crate::health::Health;
+use crate::public_topics::PublicTopics;
 use crate::shutdown::{self, Shutdown, Stopper};
 use chat4all_backend::Result;
 use chat4all_backend::log::Topic;
@@ -29,11 +33,12 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use trouble::Trouble;
 
 /// The group that shares out the partitions of `messages`.
-const GROUP: &str = "router";
+pub(crate) const GROUP: &str = "router";
 
 /// Is told how far a partition is projected, each time it moves.
 pub type OnProgress = Arc<dyn Fn(u32, &Progress) + Send + Sync>;
@@ -53,6 +58,8 @@ pub struct RouterOptions {
     pub health: Health,
     /// Who waits for the store in this process.
     pub on_progress: OnProgress,
+    /// What others are told; none if they are told nothing.
+    pub public_topics: Option<Arc<PublicTopics>>,
 }
 
 /// How long the tasks of a partition may take to end before they are cut off, which harms nothing: what they had
@@ -66,12 +73,12 @@ const RESTART_PAUSE: Duration = Duration::from_secs(2);
 /// group when everything decided is appended, so that an heir can go on at once.
 pub async fn run(engines: Engines, options: RouterOptions, mut shutdown: Shutdown) {
     let mut workers: BTreeMap<u32, Worker> = BTreeMap::new();
+    let (mine, theirs) = watch::channel(Vec::new());
+    let relief = tokio::spawn(relief::run(engines.clone(), options.clone(), theirs, shutdown.clone()));
     let mut trouble = Trouble::none(options.health.clone(), "router group".into());
     while !shutdown.is_asked() {
-        let Err(error) = take_part(&engines, &options, &mut workers, &mut trouble, &mut shutdown).await
-        else {
-            return;
-        };
+        let part = take_part(&engines, &options, &mut workers, &mine, &mut trouble, &mut shutdown).await;
+        let Err(error) = part else { break };
         tracing::warn!(%error, "the group of routers is lost; joining again");
         trouble.lasts(error.to_string());
         stop(std::mem::take(&mut workers)).await;
@@ -80,6 +87,9 @@ pub async fn run(engines: Engines, options: RouterOptions, mut shutdown: Shutdow
             () = shutdown.asked() => {}
         }
     }
+    if let Err(error) = relief.await {
+        tracing::error!(%error, "projecting for others ended badly");
+    }
 }
 
 /// Does the work of a member of the group. An `Ok` is the end.
@@ -87,6 +97,7 @@ async fn take_part(
     engines: &Engines,
     options: &RouterOptions,
     workers: &mut BTreeMap<u32, Worker>,
+    owned: &watch::Sender<Vec<u32>>,
     trouble: &mut Trouble,
     shutdown: &mut Shutdown,
 ) -> Result<()> {
@@ -104,6 +115,7 @@ async fn take_part(
         let keep = |partition: &u32| mine.contains(partition);
         let (kept, gone) = std::mem::take(workers).into_iter().partition(|(partition, _)| keep(partition));
         *workers = kept;
+        owned.send_replace(mine.clone());
         stop(gone).await;
         for partition in mine {
             workers
@@ -111,6 +123,7 @@ async fn take_part(
                 .or_insert_with(|| Worker::spawn(engines.clone(), options.clone(), partition));
         }
     }
+    owned.send_replace(Vec::new());
     stop(std::mem::take(workers)).await;
     if let Err(error) = member.leave().await {
         tracing::warn!(%error, "leaving the group failed; the others wait for a time-out");
@@ -142,6 +155,7 @@ impl Worker {
     fn spawn(engines: Engines, options: RouterOptions, partition: u32) -> Self {
         let (stopper, shutdown) = shutdown::channel();
         let (heard, hears) = projector::channel();
+        let place = teller::Place::default();
         let parts = Parts { engines, options, partition, shutdown };
         let mut tasks = vec![
             parts.keep("projector", move |Parts { engines, options, partition, shutdown }| {
@@ -154,12 +168,17 @@ impl Worker {
                 }
             }),
             parts.keep("lag", {
-                let hears = hears.clone();
+                let (hears, place) = (hears.clone(), place.clone());
                 move |Parts { engines, partition, shutdown, .. }| {
-                    lag::run(engines, partition, hears.clone(), shutdown)
+                    lag::run(engines, partition, hears.clone(), place.subscribe(), shutdown)
                 }
             }),
         ];
+        if let Some(topics) = parts.options.public_topics.clone() {
+            tasks.push(parts.keep("teller", move |Parts { engines, partition, shutdown, .. }| {
+                teller::Teller::new(engines, Arc::clone(&topics), partition, place.clone()).run(shutdown)
+            }));
+        }
         if !parts.options.paused {
             tasks.push(parts.keep("decider", move |Parts { engines, options, partition, shutdown }| {
                 decider::Decider::new(engines, options, partition, hears.clone(), shutdown).run()

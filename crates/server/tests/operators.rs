@@ -48,6 +48,7 @@ impl Server {
             clock: system_clock(),
             health: health.clone(),
             on_progress: Arc::new(|_, _| {}),
+            public_topics: None,
         };
         let secret = Secret::of_folder(path).unwrap();
         let accounts = AccountService::open(
@@ -167,7 +168,7 @@ async fn administrate(link: &Link, username: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_is_done_with_and_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
-    let link = Link::open(dir.path(), None).await.unwrap();
+    let link = Link::open(&EngineUrls::embedded(dir.path().to_owned()), None).await.unwrap();
     let Link::Opened(opened) = &link else { panic!("no server runs") };
     let users = seed_users(&opened.accounts, 3, "u").await.unwrap();
     assert_eq!(users.iter().map(|u| u.username.as_str()).collect::<Vec<_>>(), ["u0", "u1", "u2"]);
@@ -181,7 +182,7 @@ async fn the_same_is_done_with_and_without_a_server() {
     let link = running(dir.path()).await;
     administrate(&link, "u1").await;
     assert!(report(&link).await.running);
-    let refused = Link::open(&dir.path().join("file\0"), None).await.err().unwrap();
+    let refused = Link::open(&EngineUrls::embedded(dir.path().join("file\0")), None).await.err().unwrap();
     assert!(matches!(refused, LinkError::Folder(_)), "{refused}");
     server.stop().await;
     assert!(Link::to_running(dir.path()).await.is_none());
@@ -277,7 +278,7 @@ async fn a_lost_log_is_reported_mended_and_gone_on_from() {
     let dir = tempfile::tempdir().unwrap();
     let (conversation, ..) = talk();
     converse(dir.path(), 0..5).await;
-    let link = Link::open(dir.path(), None).await.unwrap();
+    let link = Link::open(&EngineUrls::embedded(dir.path().to_owned()), None).await.unwrap();
     assert_eq!(report(&link).await.level(), Level::Ok, "{:?}", report(&link).await);
     link.close().await;
     remove_log(dir.path());
@@ -332,7 +333,7 @@ async fn a_log_restored_from_an_earlier_moment_is_mended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_goes_on_from_seeded_messages() {
     let dir = tempfile::tempdir().unwrap();
-    let link = Link::open(dir.path(), None).await.unwrap();
+    let link = Link::open(&EngineUrls::embedded(dir.path().to_owned()), None).await.unwrap();
     let Link::Opened(opened) = &link else { panic!("no server runs") };
     let what = SeededMessages { count: 3_000, conversations: 7, members: 4 };
     let seeded = seed_messages(opened, what).await.unwrap();

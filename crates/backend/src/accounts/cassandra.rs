@@ -101,6 +101,14 @@ impl CassandraAccounts {
 
 #[async_trait]
 impl Accounts for CassandraAccounts {
+    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<super::Kept>, Option<String>)> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
+    }
+
+    async fn import(&self, _: Vec<super::Kept>) -> Result<()> {
+        Err(Error::new(ErrorKind::Invalid, "not yet"))
+    }
+
     async fn create(&self, new: NewAccount) -> Result<()> {
         self.make(&new).await
     }

@@ -1,6 +1,7 @@
 //! What every engine of accounts must do, case by case.
 
 mod access;
+mod copy;
 mod people;
 
 use super::{Account, Accounts, AuditEntry, NewAccount, NewSession, SessionId, TokenHash};
@@ -54,6 +55,9 @@ pub fn cases() -> Vec<Case> {
         case!(access::a_bot_lives_until_it_is_revoked),
         case!(access::an_owner_has_a_limit_of_bots),
         case!(access::what_is_over_is_swept),
+        case!(copy::all_that_is_kept_is_exported),
+        case!(copy::what_is_imported_works),
+        case!(copy::a_name_that_is_anothers_is_not_imported),
     ]
 }
 

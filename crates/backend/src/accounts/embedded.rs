@@ -1,9 +1,10 @@
 //! Accounts in a SQLite file of their own, every commit synced.
 
+mod copy;
 mod row;
 
 use super::{
-    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Login, MAX_ENTRIES, NewAccount, NewKey,
+    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Kept, Login, MAX_ENTRIES, NewAccount, NewKey,
     NewSession, ProfileChange, Refusal, Rotated, Rotation, SessionId, TokenHash, Which,
 };
 use crate::sqlite::Database;
@@ -268,6 +269,17 @@ impl Accounts for EmbeddedAccounts {
     async fn sweep(&self, before: u64, limit: usize) -> Result<usize> {
         self.database.write(move |c| sweep(c, before, limit)).await
     }
+
+    async fn export(&self, after: Option<String>, limit: usize) -> Result<(Vec<Kept>, Option<String>)> {
+        self.database.read(move |c| copy::export(c, after.as_deref(), limit)).await
+    }
+
+    async fn import(&self, kept: Vec<Kept>) -> Result<()> {
+        if kept.len() > MAX_ENTRIES {
+            return Err(Error::new(ErrorKind::Invalid, format!("more than {MAX_ENTRIES} things")));
+        }
+        self.database.write(move |c| kept.iter().try_for_each(|kept| copy::import(c, kept))).await
+    }
 }
 
 fn update(c: &Connection, user: &UserId, change: ProfileChange) -> Result<Option<Account>> {
@@ -334,8 +346,7 @@ fn rotate(c: &Connection, rotation: &Rotation) -> Result<Rotated> {
                JOIN sessions s ON s.session_id = t.session_id \
                WHERE t.hash = ?1 AND t.expires_at > ?2 AND s.ended_at IS NULL";
     let found = one(c, sql, params![rotation.spent.as_slice(), ms(rotation.now)], |r| {
-        let spent_at = r.get::<_, Option<i64>>(2)?.map(|ms| u64::try_from(ms).unwrap_or(0));
-        Ok((row::session(r, 0)?, row::user(r, 1)?, spent_at))
+        Ok((row::session(r, 0)?, row::user(r, 1)?, row::time_if_any(r, 2)?))
     })?;
     let Some((session_id, user_id, spent_at)) = found else { return Ok(Rotated::Gone) };
     if let Some(spent_at) = spent_at {

@@ -57,7 +57,7 @@ pub enum Login {
 }
 
 /// An account and how to know its owner.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The account.
     pub account: Account,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// One sentence of the contract, tried.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,16 @@ macro_rules! case {
     };
 }
 
+/// The same, of a case that lets this much time pass.
+macro_rules! timed {
+    ($name:ident, $passes:expr) => {
+        Case {
+            name: stringify!($name),
+            run: |fixture| Box::pin(punctually(fixture, $passes, |bus, key| Box::pin($name(bus, key)))),
+        }
+    };
+}
+
 const CASES: &[Case] = &[
     case!(every_subscriber_hears_in_order),
     case!(channels_are_apart),
@@ -58,12 +69,12 @@ const CASES: &[Case] = &[
     case!(a_dropped_wait_loses_nothing),
     case!(a_slow_subscriber_loses_the_oldest),
     case!(keys_are_set_overwritten_and_removed),
-    case!(keys_expire),
-    case!(setting_again_renews),
+    timed!(keys_expire, WINDOW * 3 / 2),
+    timed!(setting_again_renews, WINDOW * 2),
     case!(limits_of_keys_and_values),
     case!(a_window_takes_its_limit),
-    case!(a_window_slides),
-    case!(refused_hits_are_not_counted),
+    timed!(a_window_slides, WINDOW * 3),
+    timed!(refused_hits_are_not_counted, WINDOW * 5 / 4),
     case!(a_limit_of_zero_takes_nothing),
     case!(counters_are_apart),
     case!(concurrent_hits_never_exceed_the_limit),
@@ -82,6 +93,22 @@ async fn hear(subscription: &mut dyn Subscription) -> Result<Bytes, String> {
         Ok(None) => Err("the bus is gone".to_owned()),
         Err(_) => Err(format!("nothing heard for {PATIENCE:?}")),
     }
+}
+
+/// A case that lets time pass, tried with a key of its own.
+type Timed = for<'a> fn(&'a dyn Fixture, &'a str) -> BoxFuture<'a, Outcome>;
+
+/// Where time is real, a busy machine may hold a case up for longer than a window lasts. What it finds then says
+/// nothing, and it is tried again with another key.
+async fn punctually(fixture: &dyn Fixture, passes: Duration, case: Timed) -> Outcome {
+    for attempt in 0..5 {
+        let begun = Instant::now();
+        let outcome = case(fixture, &format!("attempt {attempt}")).await;
+        if outcome.is_ok() || begun.elapsed() < passes + WINDOW / 4 {
+            return outcome;
+        }
+    }
+    Err("the machine is too slow to tell".into())
 }
 
 async fn every_subscriber_hears_in_order(fixture: &dyn Fixture) -> Outcome {
@@ -177,24 +204,25 @@ async fn keys_are_set_overwritten_and_removed(fixture: &dyn Fixture) -> Outcome 
     Ok(())
 }
 
-async fn keys_expire(fixture: &dyn Fixture) -> Outcome {
+async fn keys_expire(fixture: &dyn Fixture, key: &str) -> Outcome {
     let bus = fixture.bus().await?;
-    bus.set("short", text("x"), WINDOW).await?;
-    bus.set("long", text("x"), 60 * WINDOW).await?;
+    let longer = format!("{key}, longer");
+    bus.set(key, text("x"), WINDOW).await?;
+    bus.set(&longer, text("x"), 60 * WINDOW).await?;
     fixture.pass(WINDOW / 2).await;
-    ensure!(bus.get("short").await?.is_some(), "expired after half its time");
+    ensure!(bus.get(key).await?.is_some(), "expired after half its time");
     fixture.pass(WINDOW).await;
-    ensure!(bus.get("short").await?.is_none(), "did not expire");
-    ensure!(bus.get("long").await?.is_some(), "expired with another");
+    ensure!(bus.get(key).await?.is_none(), "did not expire");
+    ensure!(bus.get(&longer).await?.is_some(), "expired with another");
     Ok(())
 }
 
-async fn setting_again_renews(fixture: &dyn Fixture) -> Outcome {
+async fn setting_again_renews(fixture: &dyn Fixture, key: &str) -> Outcome {
     let bus = fixture.bus().await?;
     for _ in 0..3 {
-        bus.set("k", text("x"), WINDOW).await?;
+        bus.set(key, text("x"), WINDOW).await?;
         fixture.pass(WINDOW * 2 / 3).await;
-        ensure!(bus.get("k").await?.is_some(), "expired though it was set again");
+        ensure!(bus.get(key).await?.is_some(), "expired though it was set again");
     }
     Ok(())
 }
@@ -234,33 +262,33 @@ async fn a_window_takes_its_limit(fixture: &dyn Fixture) -> Outcome {
     Ok(())
 }
 
-async fn a_window_slides(fixture: &dyn Fixture) -> Outcome {
+async fn a_window_slides(fixture: &dyn Fixture, key: &str) -> Outcome {
     let bus = fixture.bus().await?;
-    bus.hit("k", 2, WINDOW).await?;
+    bus.hit(key, 2, WINDOW).await?;
     fixture.pass(WINDOW / 2).await;
-    bus.hit("k", 2, WINDOW).await?;
-    let refused = bus.hit("k", 2, WINDOW).await?;
+    bus.hit(key, 2, WINDOW).await?;
+    let refused = bus.hit(key, 2, WINDOW).await?;
     ensure!(!refused.allowed && refused.retry_after <= WINDOW / 2, "{refused:?}");
     fixture.pass(refused.retry_after + Duration::from_millis(50)).await;
-    let second = bus.hit("k", 2, WINDOW).await?;
+    let second = bus.hit(key, 2, WINDOW).await?;
     ensure!(second.allowed, "the first hit has left the window: {second:?}");
-    let third = bus.hit("k", 2, WINDOW).await?;
+    let third = bus.hit(key, 2, WINDOW).await?;
     ensure!(!third.allowed, "the second hit has not left the window: {third:?}");
     fixture.pass(2 * WINDOW).await;
-    let fresh = bus.hit("k", 2, WINDOW).await?;
+    let fresh = bus.hit(key, 2, WINDOW).await?;
     ensure!(fresh.allowed && fresh.remaining == 1, "an old window counts: {fresh:?}");
     Ok(())
 }
 
-async fn refused_hits_are_not_counted(fixture: &dyn Fixture) -> Outcome {
+async fn refused_hits_are_not_counted(fixture: &dyn Fixture, key: &str) -> Outcome {
     let bus = fixture.bus().await?;
-    bus.hit("k", 1, WINDOW).await?;
+    bus.hit(key, 1, WINDOW).await?;
     for _ in 0..4 {
         fixture.pass(WINDOW / 8).await;
-        ensure!(!bus.hit("k", 1, WINDOW).await?.allowed, "over the limit and allowed");
+        ensure!(!bus.hit(key, 1, WINDOW).await?.allowed, "over the limit and allowed");
     }
     fixture.pass(WINDOW * 3 / 4).await;
-    ensure!(bus.hit("k", 1, WINDOW).await?.allowed, "refused hits were counted");
+    ensure!(bus.hit(key, 1, WINDOW).await?.allowed, "refused hits were counted");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The embedded bus: everything in memory, gone with the process.
 
-use super::{Bus, Hit, Subscription};
+use super::inbox::Inbox;
+use super::{Bus, FOREVER, Hit, Subscription, check};
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,13 +10,8 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-const MAX_KEY_BYTES: usize = 256;
-const MAX_VALUE_BYTES: usize = 64 * 1024;
-/// Messages that wait for one subscriber.
-const MAX_WAITING: usize = 1_024;
 /// What all keys, and all counters, may take in memory.
 const MAX_KEPT_BYTES: usize = 256 << 20;
 /// What an entry takes beside its contents, about.
@@ -50,8 +46,7 @@ impl fmt::Debug for EmbeddedBus {
 impl Drop for EmbeddedBus {
     fn drop(&mut self) {
         for inbox in self.channels.lock().values().flatten() {
-            inbox.state.lock().closed = true;
-            inbox.filled.notify_one();
+            inbox.close();
         }
     }
 }
@@ -125,49 +120,8 @@ impl Bus for EmbeddedBus {
     }
 }
 
-/// Longer than anything here lives, for times that cannot be added up.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-
 fn after(start: Instant, time: Duration) -> Instant {
     start + time.min(FOREVER)
-}
-
-fn check(key: &str, value_bytes: usize) -> Result<()> {
-    if key.len() > MAX_KEY_BYTES {
-        let why = format!("a key of {} bytes, at most {MAX_KEY_BYTES} are taken", key.len());
-        return Err(Error::new(ErrorKind::Invalid, why));
-    }
-    if value_bytes > MAX_VALUE_BYTES {
-        let why = format!("a value of {value_bytes} bytes, at most {MAX_VALUE_BYTES} are taken");
-        return Err(Error::new(ErrorKind::Invalid, why));
-    }
-    Ok(())
-}
-
-/// What waits for one subscriber. Not `tokio::sync::broadcast`, which reserves room for all 1,024 at once:
-/// there may be a channel for every connected user.
-#[derive(Default)]
-struct Inbox {
-    state: Mutex<InboxState>,
-    filled: Notify,
-}
-
-#[derive(Default)]
-struct InboxState {
-    waiting: VecDeque<Bytes>,
-    closed: bool,
-}
-
-impl Inbox {
-    fn put(&self, message: Bytes) {
-        let mut state = self.state.lock();
-        if state.waiting.len() == MAX_WAITING {
-            state.waiting.pop_front();
-        }
-        state.waiting.push_back(message);
-        drop(state);
-        self.filled.notify_one();
-    }
 }
 
 struct EmbeddedSubscription {
@@ -179,18 +133,7 @@ struct EmbeddedSubscription {
 #[async_trait]
 impl Subscription for EmbeddedSubscription {
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            {
-                let mut state = self.inbox.state.lock();
-                if let Some(message) = state.waiting.pop_front() {
-                    return Some(message);
-                }
-                if state.closed {
-                    return None;
-                }
-            }
-            self.inbox.filled.notified().await;
-        }
+        self.inbox.take().await
     }
 }
 
@@ -282,6 +225,7 @@ fn weight(key: &str, kept: &impl Weigh) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_VALUE_BYTES;
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) struct Schema {
     /// Its name in `schema_versions`.
     pub(crate) part: &'static str,
-    /// Statements with semicolons between them. Each must be harmless when it is run again.
+    /// Statements that end with a semicolon at the end of a line. Each must be harmless when it is run again.
     pub(crate) migrations: &'static [&'static str],
 }
 
@@ -26,22 +26,23 @@ const LOCK_SECONDS: i32 = 30;
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes the keyspace if it is not there, and uses it.
+/// Uses the keyspace, which is made if it is not there.
 pub(super) async fn keyspace(
     session: &Session,
     keyspace: &str,
     replication: Option<u32>,
     dc: Option<&str>,
 ) -> Result<()> {
-    let known = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let found = session.query_unpaged(known, (keyspace,)).await.map_err(super::failure::of_request)?;
-    let found = found.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0);
-    if !found {
-        let replication = copies(session, replication, dc)?;
-        let make = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
-        session.query_unpaged(make, ()).await.map_err(super::failure::of_request)?;
+    // To look for it in the system's tables would not do: what stands there need not be in use yet.
+    match session.use_keyspace(keyspace, false).await.map_err(Error::from) {
+        Err(error) if error.kind == ErrorKind::Invalid => {
+            let replication = copies(session, replication, dc)?;
+            let make = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
+            session.query_unpaged(make, ()).await.map_err(super::failure::of_request)?;
+            Ok(session.use_keyspace(keyspace, false).await?)
+        }
+        other => other,
     }
-    Ok(session.use_keyspace(keyspace, false).await?)
 }
 
 /// How often, and in which datacenter, rows are kept.
@@ -70,7 +71,7 @@ fn copies(session: &Session, replication: Option<u32>, dc: Option<&str>) -> Resu
 impl Cassandra {
     /// Brings a part's tables to the newest version.
     pub(super) async fn migrate(&self, schema: &Schema) -> Result<()> {
-        if !self.has_versions().await? || self.behind(schema).await? {
+        if self.version(schema).await?.is_none_or(|version| version < schema.migrations.len()) {
             self.make(&format!(
                 "CREATE TABLE IF NOT EXISTS schema_lock (part text PRIMARY KEY, holder text)
                  WITH id = {} AND gc_grace_seconds = 3600",
@@ -114,17 +115,15 @@ impl Cassandra {
             return Ok(false);
         }
         self.session.await_schema_agreement().await?;
-        if !self.has_versions().await? {
-            self.make(
-                "CREATE TABLE IF NOT EXISTS schema_versions
-                 (part text, version int, made_at timestamp, PRIMARY KEY (part, version))",
-            )
-            .await?;
-        }
+        self.make(
+            "CREATE TABLE IF NOT EXISTS schema_versions
+             (part text, version int, made_at timestamp, PRIMARY KEY (part, version))",
+        )
+        .await?;
         // Another may have done it meanwhile.
-        let from = self.version(schema).await?;
+        let from = self.version(schema).await?.unwrap_or_default();
         for (version, migration) in (from + 1..).zip(&schema.migrations[from..]) {
-            for statement in migration.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            for statement in migration.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
                 if !self.decides(&keep, (holder, holder)).await? {
                     return Ok(false);
                 }
@@ -145,20 +144,13 @@ impl Cassandra {
         made.map(|_| ()).map_err(super::failure::of_request)
     }
 
-    async fn has_versions(&self) -> Result<bool> {
-        let known = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
-        let known = self.read_statement(known).await?;
-        let found: Vec<(String,)> = self.rows(&known, &(&self.keyspace, "schema_versions")).await?;
-        Ok(!found.is_empty())
-    }
-
-    async fn behind(&self, schema: &Schema) -> Result<bool> {
-        Ok(self.version(schema).await? < schema.migrations.len())
-    }
-
-    /// How many of the part's changes have been made.
-    async fn version(&self, schema: &Schema) -> Result<usize> {
-        let newest = self.read_statement("SELECT max(version) FROM schema_versions WHERE part = ?").await?;
+    /// How many of the part's changes have been made; none if that is kept nowhere yet.
+    async fn version(&self, schema: &Schema) -> Result<Option<usize>> {
+        let newest = "SELECT max(version) FROM schema_versions WHERE part = ?";
+        let newest = match self.read_statement(newest).await {
+            Err(error) if error.kind == ErrorKind::Invalid => return Ok(None),
+            newest => newest?,
+        };
         let found: Vec<(Option<i32>,)> = self.rows(&newest, &(schema.part,)).await?;
         let version = found.first().and_then(|(version,)| *version).unwrap_or_default();
         let version = usize::try_from(version).unwrap_or_default();
@@ -171,7 +163,7 @@ impl Cassandra {
             );
             return Err(Error::new(ErrorKind::Invalid, why));
         }
-        Ok(version)
+        Ok(Some(version))
     }
 
     /// Whether a lightweight transaction was applied.

@@ -14,6 +14,7 @@ mod writer;
 use self::names::Names;
 use self::read::Read;
 use self::writer::{Job, Work};
+use super::page;
 use super::{
     DeadLetter, Overview, Own, OwnChange, Projection, Reaction, ReaderName, Slice, Store, StoredEvent,
     StoredMessage,
@@ -328,14 +329,14 @@ impl Store for EmbeddedStore {
     async fn dead_letters(&self, after: Option<String>, limit: usize) -> Result<Vec<DeadLetter>> {
         let after = after.map(|id| {
             let unknown = || Error::new(ErrorKind::Invalid, format!("{id} is no id of a dead letter"));
-            read::letter_id(&id).ok_or_else(unknown)
+            page::letter_id(&id).ok_or_else(unknown)
         });
         let after = after.transpose()?;
         self.read(move |r| r.dead_letters(after, limit)).await
     }
 
     async fn mark_replayed(&self, id: &str, time: u64) -> Result<bool> {
-        match read::letter_id(id) {
+        match page::letter_id(id) {
             Some(letter) => self.write(Work::Replayed { letter, time }).await,
             None => Ok(false),
         }

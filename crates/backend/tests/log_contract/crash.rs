@@ -2,7 +2,9 @@
 
 use crate::runtime;
 use bytes::Bytes;
+use chat4all_backend::address::EngineUrl;
 use chat4all_backend::folder::DataFolder;
+use chat4all_backend::log::kafka::{self, KafkaLog};
 use chat4all_backend::log::{EmbeddedLog, EventLog, Options, Topic};
 use libtest_mimic::Failed;
 use std::collections::HashMap;
@@ -11,17 +13,44 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-/// Set to a data folder, it makes this program append there until it is killed.
-pub(crate) const FOLDER: &str = "CHAT4ALL_TEST_APPEND_TO";
+/// Set to the place of a log, a data folder or a URL, it makes this program append there until it is killed.
+pub(crate) const PLACE: &str = "CHAT4ALL_TEST_APPEND_TO";
 
-const KILLS: usize = 8;
 const APPENDERS: u32 = 8;
 
+enum Log {
+    Embedded(EmbeddedLog),
+    Kafka(Box<KafkaLog>),
+}
+
+impl Log {
+    async fn open(place: &str) -> Result<Self, Failed> {
+        if place.starts_with("kafka://") {
+            let options = kafka::Options { partitions: Some(4), ..kafka::Options::default() };
+            return Ok(Self::Kafka(Box::new(KafkaLog::open(EngineUrl::parse(place)?, options).await?)));
+        }
+        Ok(Self::Embedded(EmbeddedLog::open(&DataFolder::open(Path::new(place))?, Options::default())?))
+    }
+
+    fn port(&self) -> &dyn EventLog {
+        match self {
+            Self::Embedded(log) => log,
+            Self::Kafka(log) => &**log,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Embedded(log) => log.close().await,
+            Self::Kafka(log) => log.close().await,
+        }
+    }
+}
+
 /// Prints each record after its append was answered: partition, offset, name.
-pub(crate) fn append_until_killed(folder: &Path) -> ExitCode {
+pub(crate) fn append_until_killed(place: &str) -> ExitCode {
     let outcome = runtime().map_err(Failed::from).and_then(|runtime| {
-        let folder = DataFolder::open(folder)?;
-        let log = Arc::new(EmbeddedLog::open(&folder, Options::default())?);
+        let log = Arc::new(runtime.block_on(Log::open(place))?);
         let appenders = (0..APPENDERS).map(|appender| {
             let log = Arc::clone(&log);
             runtime.spawn(async move {
@@ -30,7 +59,7 @@ pub(crate) fn append_until_killed(folder: &Path) -> ExitCode {
                     let partition = appender % 4;
                     let name = format!("{}-{appender}-{n}", std::process::id());
                     let record = vec![(partition, Bytes::from(name.clone()))];
-                    match log.append(Topic::Events, record).await {
+                    match log.port().append(Topic::Events, record).await {
                         Ok(offsets) => {
                             let line = format!("{partition} {} {name}\n", offsets[0]);
                             // One write a line: a line is whole or not there.
@@ -61,12 +90,12 @@ pub(crate) fn append_until_killed(folder: &Path) -> ExitCode {
     }
 }
 
-pub(crate) fn test() -> Result<(), Failed> {
-    let dir = tempfile::tempdir()?;
+/// Kills `kills` processes that append to `place`, one after another.
+pub(crate) fn test(place: &str, kills: usize) -> Result<(), Failed> {
     let mut answered = HashMap::new();
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         let mut child =
-            Command::new(std::env::current_exe()?).env(FOLDER, dir.path()).stdout(Stdio::piped()).spawn()?;
+            Command::new(std::env::current_exe()?).env(PLACE, place).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?);
         let mut line = String::new();
         for n in 0.. {
@@ -87,13 +116,14 @@ pub(crate) fn test() -> Result<(), Failed> {
         if answered.len() < 50 * kill {
             return Err(format!("only {} appends were answered", answered.len()).into());
         }
-        runtime()?.block_on(everything_is_there(dir.path(), &answered))?;
+        runtime()?.block_on(everything_is_there(place, &answered))?;
     }
     Ok(())
 }
 
-async fn everything_is_there(folder: &Path, answered: &HashMap<String, String>) -> Result<(), Failed> {
-    let log = EmbeddedLog::open(&DataFolder::open(folder)?, Options::default())?;
+async fn everything_is_there(place: &str, answered: &HashMap<String, String>) -> Result<(), Failed> {
+    let opened = Log::open(place).await?;
+    let log = opened.port();
     let mut found = HashMap::new();
     for partition in 0..log.partitions() {
         let bounds = log.bounds(Topic::Events, partition).await?;
@@ -107,7 +137,7 @@ async fn everything_is_there(folder: &Path, answered: &HashMap<String, String>) 
             }
         }
     }
-    log.close().await;
+    opened.close().await;
     let lost = answered.iter().filter(|(place, name)| found.get(*place) != Some(name)).count();
     if lost > 0 {
         return Err(format!("{lost} of {} answered records are lost", answered.len()).into());

@@ -1,6 +1,6 @@
 //! The fixture of the embedded log, and what only it promises.
 
-use crate::runtime;
+use crate::{crash, runtime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat4all_backend::folder::DataFolder;
@@ -76,7 +76,8 @@ impl Fixture for Embedded {
 type Run = fn() -> Result<(), Failed>;
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {
-    let all: [(&str, Run); 6] = [
+    let all: [(&str, Run); 7] = [
+        ("what_was_answered_survives_a_kill", what_was_answered_survives_a_kill),
         ("another_number_of_partitions_is_refused", another_number_of_partitions_is_refused),
         ("a_full_disk_is_refused_and_recovers", a_full_disk_is_refused_and_recovers),
         ("closing_writes_what_waits", closing_writes_what_waits),
@@ -85,6 +86,11 @@ pub(crate) fn trials() -> impl Iterator<Item = Trial> {
         ("trimmed_space_is_given_back", trimmed_space_is_given_back),
     ];
     all.into_iter().map(|(name, run)| Trial::test(format!("embedded::{name}"), run))
+}
+
+fn what_was_answered_survives_a_kill() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    crash::test(dir.path().to_str().ok_or("the folder's name is not UTF-8")?, 8)
 }
 
 fn another_number_of_partitions_is_refused() -> Result<(), Failed> {

@@ -4,6 +4,7 @@ use super::Options;
 use super::evidence::{Evidence, Promise, Step};
 use super::faults::Toll;
 use super::findings::{Findings, Kind};
+use super::ground::Aftermath;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub struct Report {
 /// What only whoever ran the storm knows.
 pub(super) struct Circumstances {
     pub(super) toll: Toll,
-    pub(super) starts: Vec<Duration>,
+    pub(super) aftermath: Aftermath,
     pub(super) missed_while_away: u64,
 }
 
@@ -50,12 +51,23 @@ impl Report {
         }
         let closes: Vec<String> = closes.iter().map(|(code, count)| format!("{code}: {count}")).collect();
         let toll = around.toll;
-        let rows = vec![
-            ("clients, conversations".into(), format!("{}, {}", options.clients, evidence.logs.len())),
-            ("`kill -9` of the server".into(), toll.kills.to_string()),
-            ("SIGSTOP and SIGCONT".into(), toll.freezes.to_string()),
-            ("graceful restarts".into(), toll.stops.to_string()),
-            ("start until ready, median and longest".into(), spread(&around.starts)),
+        let mut rows =
+            vec![("clients, conversations".into(), format!("{}, {}", options.clients, evidence.logs.len()))];
+        match &around.aftermath {
+            Aftermath::Starts(starts) => rows.extend([
+                ("`kill -9` of the server".into(), toll.kills.to_string()),
+                ("SIGSTOP and SIGCONT".into(), toll.freezes.to_string()),
+                ("graceful restarts".into(), toll.stops.to_string()),
+                ("start until ready, median and longest".into(), spread(starts)),
+            ]),
+            Aftermath::Blows(blows) => rows.extend(blows.iter().map(|blow| {
+                (
+                    format!("{}: until all was up again", blow.name),
+                    format!("{:.1} s", blow.took.as_secs_f64()),
+                )
+            })),
+        }
+        rows.extend([
             ("clients cut off for 2 s; all at once".into(), format!("{}; {}", toll.cuts, toll.stampedes)),
             ("members removed".into(), toll.removals.to_string()),
             ("events missed by the client that was away".into(), around.missed_while_away.to_string()),
@@ -68,7 +80,7 @@ impl Report {
             ("events stored; given to clients".into(), format!("{entries}; {given}")),
             ("sockets closed by the server, by code".into(), closes.join(", ")),
             ("snapshots asked for by the server".into(), sum(|j| j.resyncs).to_string()),
-        ];
+        ]);
         Self { findings, toll, acked, changes, rows }
     }
 

@@ -1,9 +1,9 @@
 //! `chat4all admin`: people, invites and the audit log, with a server running or not.
 
 use super::logging::moment;
-use super::operator_link::{Folder, Stopped, run as run_to_end, say, say_json, segment};
+use super::operator_link::{Stopped, run as run_to_end, say, say_json, segment};
 use super::seed;
-use super::settings::Span;
+use super::settings::{EngineArgs, Span};
 use chat4all_model::api::{Me, Page};
 use chat4all_server::operator::{AuditView, Invite, InviteRequest, Link, Named, NewPassword};
 use clap::{Args, Subcommand};
@@ -28,7 +28,7 @@ pub enum Command {
         #[arg(long, default_value = "7d")]
         ttl: Span,
         #[command(flatten)]
-        folder: Folder,
+        engines: EngineArgs,
     },
     /// Print who changed what, newest first
     Audit(List),
@@ -46,7 +46,7 @@ pub struct Who {
     /// The username.
     name: String,
     #[command(flatten)]
-    folder: Folder,
+    engines: EngineArgs,
 }
 
 /// A list.
@@ -56,7 +56,7 @@ pub struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    folder: Folder,
+    engines: EngineArgs,
 }
 
 /// Runs the command.
@@ -67,7 +67,7 @@ pub fn run(command: Command) -> ExitCode {
             Command::Revoke(who) => revoke(&who).await?,
             Command::ResetPassword(who) => reset_password(&who).await?,
             Command::Users(list) => users(&list).await?,
-            Command::Invite { ttl, folder } => invite(ttl, &folder).await?,
+            Command::Invite { ttl, engines } => invite(ttl, &engines).await?,
             Command::Audit(list) => audit(&list).await?,
             Command::SeedUsers(options) => seed::users(&options).await?,
             Command::SeedMessages(options) => seed::messages(&options).await?,
@@ -77,7 +77,7 @@ pub fn run(command: Command) -> ExitCode {
 }
 
 async fn grant(who: &Who) -> Result<(), Stopped> {
-    let link = who.folder.existing().await?;
+    let link = who.engines.existing().await?;
     let me: Me = link.post("/admins", &Named { username: who.name.clone() }).await?;
     say(&format!(
         "{} is an administrator; a session that is open learns of it when it refreshes",
@@ -88,7 +88,7 @@ async fn grant(who: &Who) -> Result<(), Stopped> {
 }
 
 async fn revoke(who: &Who) -> Result<(), Stopped> {
-    let link = who.folder.existing().await?;
+    let link = who.engines.existing().await?;
     let me: Me = link.delete(&format!("/admins/{}", segment(&who.name))).await?;
     say(&format!("{} is no administrator", me.username))?;
     link.close().await;
@@ -96,15 +96,15 @@ async fn revoke(who: &Who) -> Result<(), Stopped> {
 }
 
 async fn reset_password(who: &Who) -> Result<(), Stopped> {
-    let link = who.folder.existing().await?;
+    let link = who.engines.existing().await?;
     let new: NewPassword = link.post("/password", &Named { username: who.name.clone() }).await?;
     say(&new.password)?;
     link.close().await;
     Ok(())
 }
 
-async fn invite(ttl: Span, folder: &Folder) -> Result<(), Stopped> {
-    let link = folder.link().await?;
+async fn invite(ttl: Span, engines: &EngineArgs) -> Result<(), Stopped> {
+    let link = engines.link().await?;
     let invite: Invite = link.post("/invites", &InviteRequest { ttl_seconds: ttl.0.as_secs() }).await?;
     say(&invite.invite)?;
     link.close().await;
@@ -133,7 +133,7 @@ async fn each<T: DeserializeOwned + Serialize>(
     path: &str,
     line: impl Fn(&T) -> String,
 ) -> Result<(), Stopped> {
-    let link = list.folder.existing().await?;
+    let link = list.engines.existing().await?;
     all(&link, path, |item: T| if list.json { say_json(&item) } else { say(line(&item).trim_end()) }).await?;
     link.close().await;
     Ok(())

@@ -2,7 +2,8 @@
 
 use super::admin::all;
 use super::logging::moment;
-use super::operator_link::{Folder, Stopped, run as run_to_end, say, say_json, segment};
+use super::operator_link::{Stopped, run as run_to_end, say, say_json, segment};
+use super::settings::EngineArgs;
 use chat4all_server::dead_letters::DeadLetterView;
 use chat4all_server::operator::{Link, LinkError};
 use clap::Subcommand;
@@ -17,7 +18,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        folder: Folder,
+        engines: EngineArgs,
     },
     /// Put one back into its topic, or all that were not yet
     Replay {
@@ -28,7 +29,7 @@ pub enum Command {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        folder: Folder,
+        engines: EngineArgs,
     },
 }
 
@@ -36,16 +37,16 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     run_to_end(async {
         match command {
-            Command::List { json, folder } => {
-                let link = folder.existing().await?;
+            Command::List { json, engines } => {
+                let link = engines.existing().await?;
                 let print =
                     |letter: DeadLetterView| if json { say_json(&letter) } else { say(&line(&letter)) };
                 all(&link, "/dead-letters", print).await?;
                 link.close().await;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Replay { id, folder, .. } => {
-                let link = folder.existing().await?;
+            Command::Replay { id, engines, .. } => {
+                let link = engines.existing().await?;
                 let refused = replay(&link, id).await?;
                 link.close().await;
                 Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })

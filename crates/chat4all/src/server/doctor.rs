@@ -1,7 +1,7 @@
 //! `chat4all doctor`: what is well and what is not, and mending it.
 
-use super::operator_link::{Folder, Stopped, run as run_to_end, say, say_json};
-use super::settings::Settings;
+use super::operator_link::{Stopped, run as run_to_end, say, say_json};
+use super::settings::{EngineArgs, Settings};
 use chat4all_backend::check::quick_check;
 use chat4all_backend::folder::DataFolder;
 use chat4all_server::clock::system_clock;
@@ -17,6 +17,9 @@ const FILES: [&str; 3] = ["log.db", "store.db", "accounts.db"];
 /// The shortest secret that is taken.
 const MIN_SECRET_BYTES: u64 = 32;
 
+/// Why a log across a network is not mended.
+const NO_MENDING: &str = "--mend makes a new log in a data folder; of a log across a network it cannot";
+
 /// What the doctor is asked.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 nothing is wrong (warnings do not count), 1 something is.")]
@@ -30,7 +33,7 @@ pub struct Options {
     #[arg(long)]
     mend: bool,
     #[command(flatten)]
-    folder: Folder,
+    engines: EngineArgs,
 }
 
 /// Looks, mends if asked to, and says what was found.
@@ -49,10 +52,20 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped> {
-    let folder = &options.folder;
+    let engines = &options.engines;
     let mut checks = vec![environment(std::env::vars_os())];
-    if !folder.data.is_dir() {
-        let found = format!("{} is not there", folder.data.display());
+    if engines.urls().local().is_empty() {
+        if options.mend {
+            return Err(Stopped(NO_MENDING.to_owned()));
+        }
+        checks.push(secret(engines));
+        let link = engines.link().await?;
+        let report = with_report(checks, &link).await?;
+        link.close().await;
+        return Ok((report, None));
+    }
+    if !engines.data.is_dir() {
+        let found = format!("{} is not there", engines.data.display());
         checks.push(Check::warning(
             "data folder",
             found,
@@ -60,26 +73,26 @@ async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped>
         ));
         return Ok((Report { running: false, checks, partitions: Vec::new() }, None));
     }
-    checks.push(permissions(&folder.data));
-    checks.push(secret(folder));
-    if let Some(link) = Link::to_running(&folder.data).await {
+    checks.push(permissions(&engines.data));
+    checks.push(secret(engines));
+    if let Some(link) = Link::to_running(&engines.data).await {
         if options.mend {
             return Err(Stopped("a server runs on this folder; stop it first".to_owned()));
         }
         return Ok((with_report(checks, &link).await?, None));
     }
     let mut mended = None;
-    let sound = files(folder, options.mend)?;
+    let sound = files(engines, options.mend)?;
     let openable = sound.iter().all(|check| check.level != Level::Bad);
     checks.extend(sound);
     if !openable {
         return Ok((Report { running: false, checks, partitions: Vec::new() }, None));
     }
     if options.mend {
-        let data = DataFolder::open(&folder.data).map_err(|e| Stopped(e.to_string()))?;
+        let data = DataFolder::open(&engines.data).map_err(|e| Stopped(e.to_string()))?;
         mended = Some(mend(data, &system_clock()).await.map_err(|e| Stopped(e.to_string()))?);
     }
-    let link = folder.link().await?;
+    let link = engines.link().await?;
     let report = with_report(checks, &link).await?;
     link.close().await;
     Ok((report, mended))
@@ -132,16 +145,20 @@ fn permissions(data: &Path) -> Check {
     Check::ok(NAME, found)
 }
 
-fn secret(folder: &Folder) -> Check {
+fn secret(engines: &EngineArgs) -> Check {
     const NAME: &str = "secret";
-    if let Some(secret) = &folder.secret {
+    if let Some(secret) = &engines.secret {
         return if (secret.trim().len() as u64) < MIN_SECRET_BYTES {
             Check::bad(NAME, "is too short", "make one with `openssl rand -hex 32`")
         } else {
             Check::ok(NAME, "given by the settings")
         };
     }
-    let path = folder.data.join("secret");
+    if !engines.urls().is_embedded() {
+        let advice = "give all processes the same one with CHAT4ALL_SECRET";
+        return Check::bad(NAME, "is not given", advice);
+    }
+    let path = engines.data.join("secret");
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Check::warning(
             NAME,
@@ -162,8 +179,8 @@ fn secret(folder: &Folder) -> Check {
 }
 
 /// The engines' files, which nobody has open. `mends`: whether a lost log is about to be mended.
-fn files(folder: &Folder, mends: bool) -> Result<Vec<Check>, Stopped> {
-    let held = DataFolder::open(&folder.data).map_err(|e| Stopped(e.to_string()))?;
+fn files(engines: &EngineArgs, mends: bool) -> Result<Vec<Check>, Stopped> {
+    let held = DataFolder::open(&engines.data).map_err(|e| Stopped(e.to_string()))?;
     let present = FILES.map(|name| held.file(name).is_file());
     if present == [false; 3] {
         return Ok(vec![Check::ok("files", "none yet; the first start makes them")]);
@@ -223,7 +240,7 @@ mod tests {
     use std::fs::{Permissions, set_permissions};
 
     fn options(data: &Path, mend: bool) -> Options {
-        Options { json: false, mend, folder: Folder { data: data.to_owned(), secret: None } }
+        Options { json: false, mend, engines: EngineArgs::of(data) }
     }
 
     async fn level(data: &Path, name: &str) -> Level {
@@ -238,8 +255,7 @@ mod tests {
         let data = dir.path().join("data");
         assert_eq!(level(&data, "data folder").await, Level::Warning);
         assert!(!data.exists(), "looking makes nothing");
-        let folder = Folder { data: data.clone(), secret: None };
-        folder.link().await.unwrap().close().await;
+        EngineArgs::of(&data).link().await.unwrap().close().await;
 
         let (report, _) = examine(&options(&data, false)).await.unwrap();
         assert!(report.level() < Level::Bad && !report.running, "{report:?}");

@@ -1,21 +1,9 @@
-//! The data folder as operators name it, and the way to whoever has it.
+//! The way to an installation's operator's routes: through the server that has the data folder, or its engines.
 
+use super::settings::EngineArgs;
 use chat4all_server::operator::{Link, LinkError};
-use clap::Args;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Which installation.
-#[derive(Debug, Clone, Args)]
-pub struct Folder {
-    /// The data folder.
-    #[arg(long, env = "CHAT4ALL_DATA", default_value = "./data", value_name = "FOLDER")]
-    pub data: PathBuf,
-    /// The secret, where the server is given one; left out: the one in the data folder.
-    #[arg(long, env = "CHAT4ALL_SECRET", hide = true, hide_env_values = true)]
-    pub secret: Option<String>,
-}
 
 /// Why an operator's command ends without having done its work, in words. Without any: whoever read its output has
 /// what it wanted.
@@ -43,15 +31,15 @@ impl From<serde_json::Error> for Stopped {
     }
 }
 
-impl Folder {
-    /// The way to the server that has the folder, or else to the folder itself.
+impl EngineArgs {
+    /// The way to the server that has the folder, or else to the engines themselves.
     pub async fn link(&self) -> Result<Link, Stopped> {
-        Ok(Link::open(&self.data, self.secret.as_deref()).await?)
+        Ok(Link::open(&self.urls(), self.secret.as_deref()).await?)
     }
 
-    /// The same for a folder that must be there: looking at one that is not would make it.
+    /// The same for engines that must be there: looking at a folder that is not would make it.
     pub async fn existing(&self) -> Result<Link, Stopped> {
-        if !self.data.is_dir() {
+        if !self.urls().local().is_empty() && !self.data.is_dir() {
             let why = format!("there is no data folder {}; name it with --data", self.data.display());
             return Err(Stopped(why));
         }
@@ -102,7 +90,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_not_made() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder { data: dir.path().join("data"), secret: None };
+        let folder = EngineArgs::of(&dir.path().join("data"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let stopped = runtime.block_on(folder.existing()).err().unwrap();
         assert!(stopped.0.contains("--data"), "{stopped:?}");

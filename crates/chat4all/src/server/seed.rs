@@ -1,6 +1,7 @@
 //! `chat4all admin seed-users`, `seed-messages`: what benchmarks begin with. One JSON object a line.
 
-use super::operator_link::{Folder, Stopped, say_json};
+use super::operator_link::{Stopped, say_json};
+use super::settings::EngineArgs;
 use chat4all_server::operator::{Opened, SeededMessages, seed_messages, seed_users};
 use clap::Args;
 
@@ -14,7 +15,7 @@ pub struct Users {
     #[arg(long, default_value = "u")]
     prefix: String,
     #[command(flatten)]
-    folder: Folder,
+    engines: EngineArgs,
 }
 
 /// Messages to be written.
@@ -30,12 +31,12 @@ pub struct Messages {
     #[arg(long, default_value_t = 4)]
     members: usize,
     #[command(flatten)]
-    folder: Folder,
+    engines: EngineArgs,
 }
 
 /// Prints `{user_id, username, access_token, refresh_token}` of each.
 pub async fn users(options: &Users) -> Result<(), Stopped> {
-    let opened = open(&options.folder).await?;
+    let opened = open(&options.engines).await?;
     let users = seed_users(&opened.accounts, options.count, &options.prefix).await;
     opened.close().await;
     for user in users.map_err(|failure| Stopped(failure.to_string()))? {
@@ -46,8 +47,8 @@ pub async fn users(options: &Users) -> Result<(), Stopped> {
 
 /// Prints `{conversation_id, last_seq, access_token, members}` of each conversation.
 pub async fn messages(options: &Messages) -> Result<(), Stopped> {
-    let Messages { count, conversations, members, ref folder } = *options;
-    let opened = open(folder).await?;
+    let Messages { count, conversations, members, ref engines } = *options;
+    let opened = open(engines).await?;
     let seeded = seed_messages(&opened, SeededMessages { count, conversations, members }).await;
     opened.close().await;
     for conversation in seeded? {
@@ -57,6 +58,6 @@ pub async fn messages(options: &Messages) -> Result<(), Stopped> {
 }
 
 /// Not through a running server: it has no way to make sessions without passwords.
-async fn open(folder: &Folder) -> Result<Opened, Stopped> {
-    Ok(Opened::open(&folder.data, folder.secret.as_deref()).await?)
+async fn open(engines: &EngineArgs) -> Result<Opened, Stopped> {
+    Ok(Opened::open(&engines.urls(), engines.secret.as_deref()).await?)
 }

@@ -3,10 +3,10 @@
 use super::settings::{LogFormat, Registration, Role, Settings, Switch};
 use chat4all_backend::folder::DataFolder;
 use chat4all_server::account::{self, AccountSettings, Ambient, AuthLimits};
-use chat4all_server::app::{App, AppSettings};
+use chat4all_server::app::{App, AppSettings, Roles};
 use chat4all_server::clock::system_clock;
-use chat4all_server::engines::Embedded;
 use chat4all_server::http::HttpSettings;
+use chat4all_server::installation::Installation;
 use chat4all_server::live::LiveSettings;
 use chat4all_server::operator::{self, Operator};
 use chat4all_server::secret::Secret;
@@ -45,23 +45,23 @@ fn start(settings: Settings) -> Outcome {
     runtime.block_on(serve(settings))
 }
 
-/// Refuses what this binary cannot do, and says what it can.
+/// Refuses roles that cannot be parted.
 fn check(settings: &Settings) -> Outcome {
-    let urls = [
-        ("log-url", Some(&settings.log_url)),
-        ("store-url", Some(&settings.store_url)),
-        ("accounts-url", settings.accounts_url.as_ref()),
-        ("bus-url", Some(&settings.bus_url)),
-    ];
-    for (name, url) in urls {
-        if let Some(url) = url.filter(|url| *url != "embedded") {
-            return Err(format!("--{name} {url}: this build knows only `embedded`").into());
-        }
+    let urls = settings.urls();
+    if !urls.is_embedded() {
+        // Said before anything is made.
+        urls.secret(settings.engines.secret.as_deref())?;
     }
-    for role in [Role::Api, Role::Gateway, Role::Router] {
-        if !settings.roles.contains(&role) {
-            let why = "the embedded log belongs to one process, which must do everything; leave --roles out";
-            return Err(format!("--roles without {role:?}: {why}").into());
+    let local = urls.local();
+    if let Some(name) = local.first() {
+        for role in [Role::Api, Role::Gateway, Role::Router] {
+            if !settings.roles.contains(&role) {
+                let why = format!(
+                    "{name} is embedded, which belongs to one process, which must do everything; leave --roles out, or \
+                     name an engine across a network"
+                );
+                return Err(format!("--roles without {role:?}: {why}").into());
+            }
         }
     }
     Ok(())
@@ -72,29 +72,22 @@ async fn serve(settings: Settings) -> Outcome {
     let listener = listen(settings.listen, "listen").await?;
     let ops = listen(settings.ops_listen, "ops-listen").await?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
-    let clock = system_clock();
-    let (data, partitions, opened_by) = (settings.data.clone(), settings.partitions, clock.clone());
-    let embedded = tokio::task::spawn_blocking(move || {
-        DataFolder::open(&data).and_then(|folder| Embedded::open(folder, partitions, &opened_by))
-    })
-    .await??;
-    let secret = match &settings.secret {
-        Some(secret) => Secret::new(secret)?,
-        None => Secret::of_folder(embedded.folder.path())?,
-    };
-    let engines = embedded.engines();
+    let urls = settings.urls();
+    let installation = Installation::open(&urls, &system_clock()).await?;
+    let secret = urls.secret(settings.engines.secret.as_deref())?;
+    let engines = installation.engines.clone();
     let app = App::new(engines.clone(), Ambient::system(), app_settings(&settings, secret, address)?).await?;
     let operator = Operator {
         accounts: Arc::clone(&app.accounts),
         engines,
         health: app.health.clone(),
         ambient: Ambient::system(),
-        folder: Some(embedded.folder.path().to_owned()),
+        folder: installation.folder().map(|folder| folder.path().to_owned()),
         running: true,
     };
-    let operators =
-        tokio::spawn(serve_operators(embedded.folder.path().to_owned(), operator, shutdown.clone()));
-    greet(&settings, &embedded, address, ops_address);
+    let folder = operators_folder(&installation, urls.data);
+    let operators = tokio::spawn(serve_operators(folder, operator, shutdown.clone()));
+    greet(&installation, address, ops_address);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = tokio::spawn(async move {
         tokio::select! {
@@ -107,14 +100,27 @@ async fn serve(settings: Settings) -> Outcome {
     app.serve(listener, ops, shutdown).await;
     operators.await?;
     stopping.await?;
-    embedded.close().await;
+    installation.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Where operators find this process; none if the folder cannot be had, which only matters to embedded engines.
+fn operators_folder(installation: &Installation, data: PathBuf) -> Option<DataFolder> {
+    if let Some(folder) = installation.folder() {
+        return Some(folder.clone());
+    }
+    let opened = DataFolder::open(data);
+    if let Err(error) = &opened {
+        tracing::warn!(%error, "`chat4all admin` and `doctor` cannot reach this process; give it a --data of its own");
+    }
+    opened.ok()
+}
+
 /// Without the socket the server still serves; operators are told that it does not answer.
-async fn serve_operators(folder: PathBuf, operator: Operator, shutdown: Shutdown) {
-    if let Err(error) = operator::serve(&folder, operator::router(operator), shutdown).await {
+async fn serve_operators(folder: Option<DataFolder>, operator: Operator, shutdown: Shutdown) {
+    let Some(folder) = folder else { return };
+    if let Err(error) = operator::serve(folder.path(), operator::router(operator), shutdown).await {
         tracing::error!(%error, "`chat4all admin` and `doctor` cannot reach this server");
     }
 }
@@ -133,7 +139,9 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
         Registration::Invite => account::Registration::Invite,
         Registration::Closed => account::Registration::Closed,
     };
+    let has = |role| settings.roles.contains(&role);
     Ok(AppSettings {
+        roles: Roles { api: has(Role::Api), gateway: has(Role::Gateway), router: has(Role::Router) },
         name: format!("{address}/{}", std::process::id()).into(),
         secret,
         accounts: AccountSettings { registration, limits, ..AccountSettings::default() },
@@ -155,6 +163,7 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
         metrics: super::metrics::install()?,
         max_connections: settings.max_connections,
         pause_router: settings.pause_router,
+        public_topics: None,
     })
 }
 
@@ -165,17 +174,10 @@ fn origins(allowed: &[String]) -> Option<Vec<String>> {
 }
 
 #[expect(clippy::print_stdout, reason = "what a person sees who starts it")]
-fn greet(settings: &Settings, embedded: &Embedded, address: SocketAddr, ops: SocketAddr) {
-    let data = settings.data.display();
-    let log = embedded.engines().log;
-    println!(
-        "log       embedded  {data}/log.db, {} partitions, epoch {}: every answer is synced to disk",
-        log.partitions(),
-        log.epoch()
-    );
-    println!("store     embedded  {data}/store.db: rebuilt from the log after a power cut");
-    println!("accounts  embedded  {data}/accounts.db: every answer is synced to disk");
-    println!("bus       embedded  in memory: what may be lost");
+fn greet(installation: &Installation, address: SocketAddr, ops: SocketAddr) {
+    for line in &installation.ports {
+        println!("{line}");
+    }
     println!("metrics   http://{ops}/metrics");
     println!("chat4all  http://{address}");
 }

@@ -1,11 +1,76 @@
 //! Every setting: one name as flag, environment variable (`CHAT4ALL_…`) and key of the settings file.
 
+use chat4all_backend::address;
+use chat4all_server::installation::{EMBEDDED, EngineUrls};
 use clap::{Args, CommandFactory, FromArgMatches, ValueEnum};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Where an installation's engines are, and its secret.
+#[derive(Debug, Clone, Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EngineArgs {
+    /// The data folder: of the embedded engines, and of what operators use to reach this process.
+    #[arg(long, env = "CHAT4ALL_DATA", default_value = "./data")]
+    pub data: PathBuf,
+    /// The event log: `embedded`, `kafka://host:9092,host/prefix`.
+    #[arg(long, env = "CHAT4ALL_LOG_URL", default_value = EMBEDDED, hide_env_values = true)]
+    #[serde(serialize_with = "masked_url")]
+    pub log_url: String,
+    /// The store of conversations: `embedded`, `cassandra://host:9042,host/keyspace`, `postgres://user@host:5432/database`.
+    #[arg(long, env = "CHAT4ALL_STORE_URL", default_value = EMBEDDED, hide_env_values = true)]
+    #[serde(serialize_with = "masked_url")]
+    pub store_url: String,
+    /// The store of accounts; left out: the same as `store-url`.
+    #[arg(long, env = "CHAT4ALL_ACCOUNTS_URL", hide_env_values = true)]
+    #[serde(serialize_with = "masked_optional_url")]
+    pub accounts_url: Option<String>,
+    /// The bus: `embedded`, `redis://host:6379`, `rediss://`, `redis+sentinel://host,host/master`, `redis+cluster://host,host`.
+    #[arg(long, env = "CHAT4ALL_BUS_URL", default_value = EMBEDDED, hide_env_values = true)]
+    #[serde(serialize_with = "masked_url")]
+    pub bus_url: String,
+    /// Files: `embedded`, `s3://key:secret@bucket?endpoint=…`.
+    #[arg(long, env = "CHAT4ALL_BLOBS_URL", default_value = EMBEDDED, hide_env_values = true)]
+    #[serde(serialize_with = "masked_url")]
+    pub blobs_url: String,
+    /// The secret from which all keys derive (at least 32 characters), the same for all processes; left out: made in the
+    /// data folder. Needed with any engine that is not embedded.
+    #[arg(long, env = "CHAT4ALL_SECRET", hide_env_values = true)]
+    #[serde(serialize_with = "masked")]
+    pub secret: Option<String>,
+}
+
+impl EngineArgs {
+    /// Where the engines are.
+    pub fn urls(&self) -> EngineUrls {
+        EngineUrls {
+            log: self.log_url.clone(),
+            store: self.store_url.clone(),
+            accounts: self.accounts_url.clone(),
+            bus: self.bus_url.clone(),
+            blobs: self.blobs_url.clone(),
+            ..EngineUrls::embedded(self.data.clone())
+        }
+    }
+
+    /// Those of a data folder.
+    #[cfg(test)]
+    pub fn of(data: &std::path::Path) -> Self {
+        let embedded = || EMBEDDED.to_owned();
+        Self {
+            data: data.to_owned(),
+            log_url: embedded(),
+            store_url: embedded(),
+            accounts_url: None,
+            bus_url: embedded(),
+            blobs_url: embedded(),
+            secret: None,
+        }
+    }
+}
 
 /// The settings of a server.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -20,28 +85,12 @@ pub struct Settings {
     /// Where metrics, health and readiness are served.
     #[arg(long, env = "CHAT4ALL_OPS_LISTEN", default_value = "127.0.0.1:8081")]
     pub ops_listen: SocketAddr,
-    /// The data folder of the embedded engines.
-    #[arg(long, env = "CHAT4ALL_DATA", default_value = "./data")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub engines: EngineArgs,
     /// What this process does.
     #[arg(long, env = "CHAT4ALL_ROLES", value_delimiter = ',', default_value = "api,gateway,router")]
     pub roles: Vec<Role>,
-    /// The event log: `embedded`.
-    #[arg(long, env = "CHAT4ALL_LOG_URL", default_value = "embedded")]
-    pub log_url: String,
-    /// The store of conversations: `embedded`.
-    #[arg(long, env = "CHAT4ALL_STORE_URL", default_value = "embedded")]
-    pub store_url: String,
-    /// The store of accounts; left out: the same as `store-url`.
-    #[arg(long, env = "CHAT4ALL_ACCOUNTS_URL")]
-    pub accounts_url: Option<String>,
-    /// The bus: `embedded`.
-    #[arg(long, env = "CHAT4ALL_BUS_URL", default_value = "embedded")]
-    pub bus_url: String,
-    /// The secret from which all keys derive (at least 32 characters); left out: made in the data folder.
-    #[arg(long, env = "CHAT4ALL_SECRET", hide_env_values = true)]
-    #[serde(serialize_with = "masked")]
-    pub secret: Option<String>,
     /// The URL under which clients reach this server.
     #[arg(long, env = "CHAT4ALL_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -54,7 +103,7 @@ pub struct Settings {
     /// Who may sign up.
     #[arg(long, env = "CHAT4ALL_REGISTRATION", value_enum, default_value_t = Registration::Open)]
     pub registration: Registration,
-    /// Partitions of the log; fixed at the first start, 4 if left out.
+    /// Partitions of the log; fixed at the first start. Left out: 4, of Kafka 32.
     #[arg(long, env = "CHAT4ALL_PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
     /// How long the log keeps what is decided and stored (`7d`, `12h`, `30m`, `0`).
@@ -87,6 +136,14 @@ pub struct Settings {
     /// Which log lines are written (`info`, `chat4all_server=debug`, …).
     #[arg(long, env = "CHAT4ALL_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Topics for others (`message.created`, …), with what is written in them: for the operator's own systems. `auto`: where
+    /// the log is Kafka.
+    #[arg(long, env = "CHAT4ALL_PUBLIC_TOPICS", value_enum, default_value_t = PublicTopics::Auto)]
+    pub public_topics: PublicTopics,
+    /// A Confluent-compatible schema registry for the topics that others read.
+    #[arg(long, env = "CHAT4ALL_SCHEMA_REGISTRY_URL", hide_env_values = true)]
+    #[serde(serialize_with = "masked_optional_url")]
+    pub schema_registry_url: Option<String>,
     /// Holds back all deciding, to measure what stands before it.
     #[arg(long, env = "CHAT4ALL_PAUSE_ROUTER", hide = true)]
     pub pause_router: bool,
@@ -114,6 +171,18 @@ pub enum Registration {
     Invite,
     /// Nobody.
     Closed,
+}
+
+/// Whether topics for others are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublicTopics {
+    /// Where others can read them.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// On or off.
@@ -187,7 +256,21 @@ fn masked<S: serde::Serializer>(secret: &Option<String>, s: S) -> Result<S::Ok, 
     }
 }
 
+fn masked_url<S: serde::Serializer>(url: &str, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(&address::masked(url))
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn masked_optional_url<S: serde::Serializer>(url: &Option<String>, s: S) -> Result<S::Ok, S::Error> {
+    url.as_deref().map(address::masked).serialize(s)
+}
+
 impl Settings {
+    /// Where the engines are.
+    pub fn urls(&self) -> EngineUrls {
+        EngineUrls { partitions: self.partitions, ..self.engines.urls() }
+    }
+
     /// The settings in force once the file they name is read: what it says counts where neither a flag nor the
     /// environment says otherwise.
     ///

@@ -31,8 +31,8 @@ pub enum Created {
     New(Box<Conversation>, Option<String>),
     /// It was there already, the same.
     Present(Box<Conversation>),
-    /// It is durable and will be made.
-    Pending,
+    /// It is durable and will be made; a read that brings the position sees it.
+    Pending(String),
 }
 
 /// What to make.
@@ -79,11 +79,11 @@ impl Chat {
         }
         match self.submit(command, "").await {
             Ok(Changed::Done(position)) => match self.present(caller, &plan.conversation).await? {
-                Created::Present(conversation) => Ok(Created::New(conversation, position)),
+                Created::Present(conversation) => Ok(Created::New(conversation, Some(position))),
                 other => Ok(other),
             },
-            Ok(Changed::Same) => self.present(caller, &plan.conversation).await,
-            Ok(Changed::Pending) => Ok(Created::Pending),
+            Ok(Changed::Same(_)) => self.present(caller, &plan.conversation).await,
+            Ok(Changed::Pending(position)) => Ok(Created::Pending(position)),
             Err(failure) if failure.code == Code::IdempotencyKeyReused => Err(refusal(reused)),
             Err(failure) => Err(failure),
         }

@@ -77,7 +77,9 @@ impl Chat {
         seq: u64,
     ) -> Result<Changed> {
         let writer = self.access.writer(caller, conversation).await?;
-        let Some(m) = writer.membership().filter(|m| m.first_seq() <= seq) else { return Ok(Changed::Same) };
+        let Some(m) = writer.membership().filter(|m| m.first_seq() <= seq) else {
+            return Ok(Changed::Same(None));
+        };
         let at = Count { seq, n: self.content.n(m, seq, "seq").await? };
         let command = writer.command(self.ambient.now(), "", Action::Mark { marker, at });
         self.submit(command, "").await

@@ -92,7 +92,7 @@ impl Chat {
             return Err(Failure::new(Code::Conflict, why));
         }
         if writer.membership().is_some_and(|m| m.left().is_some()) {
-            return Ok(Changed::Same);
+            return Ok(Changed::Same(None));
         }
         self.leave(&writer, key).await
     }

@@ -6,13 +6,13 @@ use super::{Chat, message};
 use crate::access::Writer;
 use crate::account::Caller;
 use crate::error::{Failure, Result};
-use crate::live::{Outcome, Waiter};
+use crate::live::{CommandPlace, Outcome, Waiter};
 use chat4all_backend::ErrorKind;
 use chat4all_backend::log::{Appended, Topic};
 use chat4all_model::api::{Accepted, Code, Message, SendMessage, Status};
 use chat4all_model::command::{Action, Command, Count, Send};
 use chat4all_model::id::{ConversationId, ConversationKind, RecordId, UserId};
-use chat4all_model::record::encode_command;
+use chat4all_model::record::{Input, encode_command};
 use chat4all_model::state::Known;
 use metrics::counter;
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub struct Sent {
     pub accepted: Accepted,
     /// The client's name for it.
     pub client_id: Option<Arc<str>>,
+    /// Where its command stands; none if it stood there already.
+    pub place: Option<CommandPlace>,
     id: RecordId,
 }
 
@@ -45,6 +47,7 @@ pub struct Begun {
     sends: Vec<Result<Prepared>>,
     appended: Option<Appended>,
     recent: Arc<Recent>,
+    partitions: u32,
 }
 
 /// A send that is fit to be appended.
@@ -86,7 +89,7 @@ impl Chat {
         let records: Vec<_> = fresh().map(record).collect();
         self.recent.remember(fresh().map(|send| (send.sent.id, &send.command)));
         let appended = (!records.is_empty()).then(|| self.log.append(Topic::Messages, records));
-        Begun { sends, appended, recent: Arc::clone(&self.recent) }
+        Begun { sends, appended, recent: Arc::clone(&self.recent), partitions }
     }
 
     /// Sends a message and waits up to `patience` for it to be stored.
@@ -132,7 +135,10 @@ impl Chat {
             Outcome::Done(position) => self.stored(caller, send.sent, Some(self.hub.seal(position))).await,
             Outcome::Unchanged => self.stored(caller, send.sent, None).await,
             Outcome::Rejected(code) => Err(refusal(code)),
-            Outcome::Pending => Ok(Waited::Accepted(send.sent)),
+            Outcome::Pending => {
+                let place = Some(CommandPlace { partition, input: Input::Messages, offset });
+                Ok(Waited::Accepted(Sent { place, ..send.sent }))
+            }
         }
     }
 
@@ -183,7 +189,7 @@ impl Chat {
             conversation_id: conversation.to_string(),
             status: Status::Sent,
         };
-        let sent = Sent { accepted, client_id: valid.client_id, id };
+        let sent = Sent { accepted, client_id: valid.client_id, place: None, id };
         Ok(Prepared { sent, command, key, asked_for, stands: false })
     }
 
@@ -264,22 +270,32 @@ impl Chat {
 impl Begun {
     /// Waits until the run is durable; an answer for each send, in order.
     pub async fn finish(self) -> Vec<Result<Sent>> {
-        let error = match self.appended {
-            Some(appended) => appended.await.err(),
-            None => None,
+        let (offsets, error) = match self.appended {
+            Some(appended) => match appended.await {
+                Ok(offsets) => (offsets, None),
+                Err(error) => (Vec::new(), Some(error)),
+            },
+            None => (Vec::new(), None),
         };
         if let Some(error) = &error {
             let fresh = self.sends.iter().flatten().filter(|send| !send.stands);
             self.recent.refused(error, fresh.map(|send| &send.sent.id));
         }
-        let answer = |send: Prepared| match &error {
-            Some(error) if !send.stands => {
+        let mut offsets = offsets.into_iter();
+        let mut answer = |send: Prepared| match &error {
+            _ if send.stands => Ok(send.sent),
+            Some(error) => {
                 let copy = chat4all_backend::Error::new(error.kind, error.to_string());
                 Err(unanswered(copy, &send.key))
             }
-            _ => Ok(send.sent),
+            None => {
+                let partition = send.command.conversation.partition(self.partitions);
+                let place =
+                    offsets.next().map(|offset| CommandPlace { partition, input: Input::Messages, offset });
+                Ok(Sent { place, ..send.sent })
+            }
         };
-        let outcomes: Vec<_> = self.sends.into_iter().map(|send| send.and_then(answer)).collect();
+        let outcomes: Vec<_> = self.sends.into_iter().map(|send| send.and_then(&mut answer)).collect();
         outcomes.iter().for_each(count);
         outcomes
     }

@@ -2,10 +2,10 @@
 
 use super::Chat;
 use crate::error::{Failure, Result};
-use crate::live::Outcome;
-use chat4all_backend::log::Topic;
+use crate::live::{CommandPlace, Outcome};
+use crate::router::topic;
 use chat4all_model::api::Code;
-use chat4all_model::command::{Action, Command};
+use chat4all_model::command::Command;
 use chat4all_model::record::encode_command;
 use std::time::Duration;
 
@@ -15,54 +15,48 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What came of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// It is so now; a read that brings the position sees it.
-    Done(Option<String>),
-    /// It was so already. A marker is a register without an id: of it this says only that it is there now.
-    Same,
+    /// It is so now.
+    Done(String),
+    /// It was so already. A marker is a register without an id: of it this says only that it is there now. Without a
+    /// position if nothing was asked of the log.
+    Same(Option<String>),
     /// It is durable and will be decided; the outcome is not known yet.
-    Pending,
+    Pending(String),
 }
 
 impl Changed {
-    /// The value of `Chat4All-Position`.
+    /// The value of `Chat4All-Position`: a read that brings it sees at least what came of this.
     #[must_use]
     pub fn position(&self) -> Option<&str> {
         match self {
-            Self::Done(position) => position.as_deref(),
-            Self::Same | Self::Pending => None,
+            Self::Done(position) | Self::Pending(position) => Some(position),
+            Self::Same(position) => position.as_deref(),
         }
     }
 
     /// Whether the outcome is not known yet.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        *self == Self::Pending
+        matches!(self, Self::Pending(_))
     }
 }
 
 impl Chat {
     /// Appends a command and waits for what comes of it. `key` is what makes a retry safe.
     pub(super) async fn submit(&self, command: Command, key: &str) -> Result<Changed> {
-        let topic = topic(&command.action);
+        let input = command.action.input();
         let partition = command.conversation.partition(self.log.partitions());
         let waiter = self.hub.expect(&command)?;
-        let appended = self.log.append(topic, vec![(partition, encode_command(&command))]).await;
+        let appended = self.log.append(topic(input), vec![(partition, encode_command(&command))]).await;
         let offset = appended.map_err(|error| unanswered(error, key))?.first().copied();
         let offset = offset.ok_or_else(|| Failure::internal("an append without an offset"))?;
+        let position = || self.hub.seal_command(CommandPlace { partition, input, offset });
         match waiter.outcome(offset, PATIENCE).await {
-            Outcome::Done(position) => Ok(Changed::Done(Some(self.hub.seal(position)))),
-            Outcome::Unchanged => Ok(Changed::Same),
+            Outcome::Done(place) => Ok(Changed::Done(self.hub.seal(place))),
+            Outcome::Unchanged => Ok(Changed::Same(Some(position()))),
             Outcome::Rejected(code) => Err(refusal(code)),
-            Outcome::Pending => Ok(Changed::Pending),
+            Outcome::Pending => Ok(Changed::Pending(position())),
         }
-    }
-}
-
-/// Where a command goes.
-pub(super) fn topic(action: &Action) -> Topic {
-    match action {
-        Action::Mark { .. } | Action::Settings(_) => Topic::StatusUpdates,
-        _ => Topic::Messages,
     }
 }
 

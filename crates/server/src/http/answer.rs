@@ -12,7 +12,10 @@ use serde::Serialize;
 
 /// The answer to a change that has nothing to show.
 pub(super) fn changed(changed: &Changed) -> Response {
-    if changed.is_pending() { pending() } else { with_position(StatusCode::NO_CONTENT, changed.position()) }
+    match changed.is_pending() {
+        true => pending(changed.position()),
+        false => with_position(StatusCode::NO_CONTENT, changed.position()),
+    }
 }
 
 /// The answer to a change that shows what it changed.
@@ -21,8 +24,8 @@ pub(super) fn changed_to<T: Serialize>(changed: &Changed, now: &T) -> Response {
 }
 
 /// It is durable, and nobody knows yet what comes of it.
-pub(super) fn pending() -> Response {
-    (StatusCode::ACCEPTED, Json(Pending { pending: true })).into_response()
+pub(super) fn pending(at: Option<&str>) -> Response {
+    with_position((StatusCode::ACCEPTED, Json(Pending { pending: true })), at)
 }
 
 /// An answer with the place where what was written can be read.

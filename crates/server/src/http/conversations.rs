@@ -48,7 +48,7 @@ pub(super) async fn create(
             note_conversation(&conversation.conversation_id);
             Body(conversation).into_response()
         }
-        Created::Pending => pending(),
+        Created::Pending(position) => pending(Some(&position)),
     })
 }
 
@@ -161,7 +161,7 @@ async fn show(gateway: &Gateway, caller: &Caller, conversation: &str) -> Answer<
 /// The answer to a change of a conversation: the conversation as it is now.
 async fn shown(gateway: &Gateway, caller: &Caller, conversation: &str, changed: &Changed) -> Answer {
     if changed.is_pending() {
-        return Ok(pending());
+        return Ok(pending(changed.position()));
     }
     Ok(changed_to(changed, &show(gateway, caller, conversation).await?))
 }

@@ -99,7 +99,7 @@ impl FromRequestParts<Arc<Gateway>> for From {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         // Only a router that is called without a connection has none.
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip());
-        Ok(Self(client_address(peer, &parts.headers, &gateway.settings.trusted_proxies)))
+        Ok(Self(client_address(peer, &parts.headers, &gateway.trusted_proxies)))
     }
 }
 

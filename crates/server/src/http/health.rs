@@ -40,9 +40,9 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, B
     answer(&gateway.ready).await
 }
 
-/// The same on the port of operations.
-pub(super) async fn ready_ops(State(ops): State<Ops>) -> (StatusCode, Body<Report>) {
-    answer(&ops.ready).await
+/// The same where no API is served.
+pub(super) async fn ready_alone(State(ready): State<Readiness>) -> (StatusCode, Body<Report>) {
+    answer(&ready).await
 }
 
 async fn answer(ready: &Readiness) -> (StatusCode, Body<Report>) {
@@ -51,15 +51,8 @@ async fn answer(ready: &Readiness) -> (StatusCode, Body<Report>) {
     (status, Body(report))
 }
 
-/// What the port of operations shows.
-#[derive(Clone)]
-pub(super) struct Ops {
-    pub(super) metrics: PrometheusHandle,
-    pub(super) ready: Readiness,
-}
-
 /// The metrics as Prometheus reads them.
-pub(super) async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
-    ops.metrics.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], ops.metrics.render())
+pub(super) async fn metrics(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
+    metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
 }

@@ -10,10 +10,11 @@ use super::query::MessagesQuery;
 use super::trail::note_conversation;
 use crate::chat::{Sent, Waited, Window};
 use crate::error::{Failure, Result};
+use crate::live::Hub;
 use axum::Json as Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chat4all_model::api::{
     Accepted, Edit, EditMessage, Message, MessagePage, Page, Pending, Scope, SendMessage,
 };
@@ -59,14 +60,15 @@ pub(super) async fn send(
         None => gateway.chat.send(&caller, message, key.as_deref()).await.map(Waited::Accepted),
         Some(patience) => gateway.chat.send_and_wait(&caller, message, key.as_deref(), patience).await,
     };
-    Ok(answered(outcome, wait)?)
+    Ok(answered(&gateway.hub, outcome, wait)?)
 }
 
-fn answered(outcome: Result<Waited>, wait: Wait) -> Result<Response> {
+fn answered(hub: &Hub, outcome: Result<Waited>, wait: Wait) -> Result<Response> {
     Ok(match outcome? {
-        Waited::Accepted(Sent { accepted, .. }) => {
+        Waited::Accepted(Sent { accepted, place, .. }) => {
             note_conversation(&accepted.conversation_id);
-            (StatusCode::ACCEPTED, Body(accepted)).into_response()
+            let position = place.map(|place| hub.seal_command(place));
+            with_position((StatusCode::ACCEPTED, Body(accepted)), position.as_deref())
         }
         Waited::Stored(message, position) => {
             note_conversation(&message.conversation_id);
@@ -136,7 +138,7 @@ pub(super) async fn edit(
     caller.require(Scope::Read)?;
     let edited = gateway.chat.edit(&caller, named.within(), named.id(), &content, key.as_deref()).await?;
     if edited.is_pending() {
-        return Ok(pending());
+        return Ok(pending(edited.position()));
     }
     Ok(changed_to(&edited, &gateway.chat.message(&caller, named.within(), named.id()).await?))
 }

@@ -96,7 +96,7 @@ pub(crate) fn event_in(fact: &Fact, form: Form, blank: bool) -> Event {
                 at: at(),
                 message_id: id(fact.id),
                 sender_id: fact.actor.to_string(),
-                recipient_id: recipient(fact),
+                recipient_id: fact.conversation.recipient(&fact.actor).map(str::to_owned),
                 kind: *kind,
                 content: content.text.as_ref().map(text),
                 data: content.data.as_ref().and_then(|data| serde_json::from_str(data).ok()),
@@ -198,16 +198,5 @@ fn conversation_type(conversation: &ConversationId) -> ConversationType {
         ConversationKind::Direct(..) => ConversationType::Direct,
         ConversationKind::Group => ConversationType::Group,
         ConversationKind::Channel { .. } => ConversationType::Channel,
-    }
-}
-
-/// Whom a message in a direct conversation or a channel is for.
-fn recipient(fact: &Fact) -> Option<String> {
-    let conversation = fact.conversation.as_str();
-    let mut parts = conversation.splitn(3, ':');
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some("d"), Some(a), Some(b)) => Some(if fact.actor.as_str() == a { b } else { a }.to_owned()),
-        (Some("c"), Some(_), Some(address)) => Some(address.to_owned()),
-        _ => None,
     }
 }

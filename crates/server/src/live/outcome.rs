@@ -3,9 +3,10 @@
 use super::Place;
 use crate::error::{Failure, Result};
 use chat4all_model::api::Code;
-use chat4all_model::command::{Action, Command};
+use chat4all_model::command::Command;
 use chat4all_model::fact::{Fact, What};
 use chat4all_model::id::RecordId;
+use chat4all_model::reader::Progress;
 use chat4all_model::record::{Input, Source};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -81,13 +82,45 @@ impl Outcomes {
         if let Some(id) = command.id {
             waiting.by_id.entry(id).or_default().push(Arc::clone(&slot));
         }
-        let input = match command.action {
-            Action::Mark { .. } | Action::Settings(_) => Input::StatusUpdates,
-            _ => Input::Messages,
-        };
         drop(waiting);
-        let topic = (partition, input);
+        let topic = (partition, command.action.input());
         Ok(Waiter { outcomes: Arc::clone(self), slot, id: command.id, topic, offset: None })
+    }
+
+    /// Waits until the command at `offset` is decided, as far as this process has heard.
+    pub(super) async fn reach(
+        self: &Arc<Self>,
+        topic: (u32, Input),
+        offset: u64,
+        patience: Duration,
+    ) -> Result<()> {
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.decided.get(&topic).is_some_and(|last| *last >= offset) {
+                return Ok(());
+            }
+            if waiting.count >= MAX_WAITERS {
+                return Err(Failure::new(Code::Overloaded, "too many reads wait for their write"));
+            }
+            waiting.count += 1;
+        }
+        let slot = Arc::new(Slot { hash: 0, found: Mutex::new(None), decided: Notify::new() });
+        let waiter = Waiter { outcomes: Arc::clone(self), slot, id: None, topic, offset: None };
+        match waiter.outcome(offset, patience).await {
+            Outcome::Pending => Err(Failure::new(Code::Unavailable, "what was written is not decided yet")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note of what was decided before this process began to listen.
+    pub(super) fn begin(&self, partition: u32, progress: &Progress) {
+        let mut waiting = self.waiting.lock();
+        for input in [Input::Messages, Input::StatusUpdates] {
+            if let Some(source) = progress.source(input).filter(|source| source.epoch == self.epoch) {
+                let decided = waiting.decided.entry((partition, input)).or_default();
+                *decided = source.offset.max(*decided);
+            }
+        }
     }
 
     /// Takes a record that counts.
@@ -105,7 +138,8 @@ impl Outcomes {
             }
         }
         let topic = (place.partition, source.input);
-        waiting.decided.insert(topic, source.offset);
+        let decided = waiting.decided.entry(topic).or_default();
+        *decided = source.offset.max(*decided);
         if let Some(by_offset) = waiting.by_offset.get_mut(&topic) {
             while let Some(first) = by_offset.first_entry().filter(|first| *first.key() <= source.offset) {
                 first.remove().iter().for_each(|slot| slot.decided.notify_one());

@@ -2,7 +2,9 @@
 
 use super::Operator;
 use super::agreement::{self, Agreement, PartitionState};
+use super::site::unfinished;
 use chat4all_backend::Result;
+use chat4all_backend::store::Store;
 use chat4all_model::reader::Progress;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -87,7 +89,7 @@ pub(super) async fn report(operator: &Operator) -> Report {
     let engines = &operator.engines;
     let mut report = Report { running: operator.running, checks: Vec::new(), partitions: Vec::new() };
     report.checks.push(engine("accounts", engines.accounts.list(None, 1).await.map(|_| ())));
-    report.checks.push(engine("store", engines.store.terms(0).await.map(|_| ())));
+    report.checks.push(store(engines.store.as_ref()).await);
     match partitions(operator).await {
         Ok(partitions) => {
             let about = format!("{} partitions, epoch {}", engines.log.partitions(), engines.log.epoch());
@@ -126,6 +128,13 @@ async fn partitions(operator: &Operator) -> Result<Vec<PartitionState>> {
         });
     }
     Ok(states)
+}
+
+async fn store(store: &dyn Store) -> Check {
+    match unfinished(store).await {
+        Ok(Some(work)) => Check::bad("store", "is not complete", work.advice()),
+        other => engine("store", other.map(|_| ())),
+    }
 }
 
 fn engine(name: &str, outcome: Result<()>) -> Check {

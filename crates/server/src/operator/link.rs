@@ -3,14 +3,12 @@
 use super::{Operator, OperatorProblem, router};
 use crate::account::{AccountService, AccountSettings, Ambient};
 use crate::clock::system_clock;
-use crate::engines::Embedded;
 use crate::health::Health;
-use crate::secret::Secret;
+use crate::installation::{EngineUrls, Installation};
 use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::body::Body;
 use chat4all_backend::ErrorKind;
-use chat4all_backend::folder::DataFolder;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::rt::TokioIo;
@@ -59,11 +57,11 @@ pub enum Link {
     Opened(Box<Opened>),
 }
 
-/// A folder's engines, opened for an operator.
+/// An installation's engines, opened for an operator.
 pub struct Opened {
     router: Router,
     /// The engines.
-    pub embedded: Embedded,
+    pub installation: Installation,
     /// The use-cases of accounts over them.
     pub accounts: Arc<AccountService>,
 }
@@ -74,15 +72,15 @@ impl Link {
         connect(folder).await.is_ok().then(|| Self::Running(folder.to_owned()))
     }
 
-    /// The way to a folder's server, or else the folder itself, made if it is not there. `secret` is that of the
-    /// settings, if they give one.
+    /// The way to the server that has the data folder, or else the engines themselves, made if they are not there.
+    /// `secret` is that of the settings, if they give one.
     ///
     /// # Errors
     /// `Folder`.
-    pub async fn open(folder: &Path, secret: Option<&str>) -> Result<Self, LinkError> {
-        match Self::to_running(folder).await {
+    pub async fn open(urls: &EngineUrls, secret: Option<&str>) -> Result<Self, LinkError> {
+        match Self::to_running(&urls.data).await {
             Some(running) => Ok(running),
-            None => Ok(Self::Opened(Box::new(Opened::open(folder, secret).await?))),
+            None => Ok(Self::Opened(Box::new(Opened::open(urls, secret).await?))),
         }
     }
 
@@ -165,21 +163,21 @@ impl Link {
 }
 
 impl Opened {
-    /// Opens the folder, making what is not there.
+    /// Opens the engines, making what is not there.
     ///
     /// # Errors
     /// `Folder`.
-    pub async fn open(path: &Path, secret: Option<&str>) -> Result<Self, LinkError> {
-        let folder = DataFolder::open(path).map_err(|error| match error.kind {
+    pub async fn open(urls: &EngineUrls, secret: Option<&str>) -> Result<Self, LinkError> {
+        let opened = Installation::open(urls, &system_clock()).await;
+        let installation = opened.map_err(|error| match error.kind {
             ErrorKind::Conflict => LinkError::Folder(format!(
                 "{error} (a server that is starting or stopping does not answer: try again in a moment)"
             )),
             _ => refused(error),
         })?;
-        let secret = secret.map_or_else(|| Secret::of_folder(path), Secret::new).map_err(refused)?;
+        let secret = urls.secret(secret).map_err(refused)?;
         let ambient = Ambient::system();
-        let embedded = Embedded::open(folder, None, &system_clock()).map_err(refused)?;
-        let engines = embedded.engines();
+        let engines = installation.engines.clone();
         let accounts = AccountService::open(
             Arc::clone(&engines.accounts),
             Arc::clone(&engines.bus),
@@ -193,17 +191,17 @@ impl Opened {
             engines,
             health: Health::default(),
             ambient,
-            folder: Some(path.to_owned()),
+            folder: installation.folder().map(|folder| folder.path().to_owned()),
             running: false,
         };
-        Ok(Self { router: router(operator), embedded, accounts })
+        Ok(Self { router: router(operator), installation, accounts })
     }
 
-    /// Writes what waits and lets go of the folder.
+    /// Writes what waits and lets go of the engines.
     pub async fn close(self) {
-        let Self { router, embedded, accounts } = self;
+        let Self { router, installation, accounts } = self;
         drop((router, accounts));
-        embedded.close().await;
+        installation.close().await;
     }
 }
 

@@ -6,17 +6,17 @@
 //! known by its id. Clients' cursors are of the old epoch and expire, so that they refetch.
 
 use super::agreement::{self, Agreement};
+use super::catch_up::catch_up;
+use super::take_over::{Present, take_over};
 use crate::clock::Clock;
 use crate::engines::{Embedded, Engines};
-use crate::events::{Events, Happening};
-use crate::router::publish;
-use bytes::Bytes;
+use crate::events::Events;
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog, EventLog, Topic};
 use chat4all_backend::store::{Projection, Store};
 use chat4all_backend::{Error, ErrorKind, Result};
 use chat4all_model::reader::Progress;
-use chat4all_model::record::{Input, decode_command};
+use chat4all_model::record::Input;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
@@ -66,12 +66,14 @@ pub async fn mend(folder: DataFolder, clock: &Clock) -> Result<Mended> {
     let new_log = EmbeddedLog::open(&DataFolder::open(&workshop)?, options)?;
     let old = engines.log.as_ref();
     let mut commands = 0;
+    let none = &mut Present::default();
     for (partition, (messages, status_updates)) in (0..).zip(&plan.undecided) {
-        commands += take_over(old, &new_log, (Topic::Messages, partition), *messages).await?;
-        commands += take_over(old, &new_log, (Topic::StatusUpdates, partition), *status_updates).await?;
+        commands += take_over(old, &new_log, (Topic::Messages, partition), *messages, none).await?;
+        commands +=
+            take_over(old, &new_log, (Topic::StatusUpdates, partition), *status_updates, none).await?;
         // What is on its way to other platforms.
-        take_over(old, &new_log, (Topic::WhatsappOutbound, partition), 0).await?;
-        take_over(old, &new_log, (Topic::InstagramOutbound, partition), 0).await?;
+        take_over(old, &new_log, (Topic::WhatsappOutbound, partition), 0, none).await?;
+        take_over(old, &new_log, (Topic::InstagramOutbound, partition), 0, none).await?;
     }
     new_log.close().await;
     embedded.log.close().await;
@@ -131,31 +133,6 @@ async fn plan(engines: &Engines, had_log: bool) -> Result<Option<Plan>> {
     Ok((!agrees).then_some(Plan { epoch: epoch + 1, partitions, undecided }))
 }
 
-/// Publishes and projects what the store lacks.
-async fn catch_up(engines: &Engines, partition: u32) -> Result<Progress> {
-    let end = engines.log.bounds(Topic::Events, partition).await?.end;
-    let mut progress = engines.store.progress(partition).await?;
-    if progress.next() >= end {
-        return Ok(progress);
-    }
-    let mut events = Events::after(engines.log.as_ref(), partition, progress).await?;
-    while events.progress().next() < end {
-        let seen = events.next().await?;
-        progress = *events.progress();
-        let mut projection = Projection { progress, ..Projection::default() };
-        for seen in seen {
-            match seen.what {
-                Happening::Term { .. } => projection.terms.push(seen.offset),
-                Happening::Counted { counted, .. } => projection.counted.push(counted),
-                Happening::Ignored => {}
-            }
-        }
-        publish(engines.log.as_ref(), partition, &projection.counted).await?;
-        engines.store.project(partition, projection).await?;
-    }
-    Ok(progress)
-}
-
 /// How far the log itself shows commands as decided.
 async fn shown_by(log: &dyn EventLog, partition: u32) -> Result<Progress> {
     let bounds = log.bounds(Topic::Events, partition).await?;
@@ -164,38 +141,6 @@ async fn shown_by(log: &dyn EventLog, partition: u32) -> Result<Progress> {
         events.next().await?;
     }
     Ok(*events.progress())
-}
-
-/// Appends the old log's records from `from` on to the new one, and gives their number.
-async fn take_over(
-    old: &dyn EventLog,
-    new: &dyn EventLog,
-    (topic, partition): (Topic, u32),
-    from: u64,
-) -> Result<u64> {
-    let bounds = old.bounds(topic, partition).await?;
-    let mut next = from.max(bounds.start);
-    if next >= bounds.end {
-        return Ok(0);
-    }
-    let mut follower = old.follow(topic, partition, next).await?;
-    let mut taken = 0;
-    while next < bounds.end {
-        let records = follower.next().await?;
-        next = records.last().map_or(bounds.end, |record| record.offset + 1);
-        let records: Vec<(u32, Bytes)> = records
-            .into_iter()
-            .map(|record| {
-                // What is no command, or none that can be read, is right in any partition.
-                let place = decode_command(&record.payload)
-                    .map_or(partition % new.partitions(), |c| c.conversation.partition(new.partitions()));
-                (place, record.payload)
-            })
-            .collect();
-        taken += records.len() as u64;
-        new.append(topic, records).await?;
-    }
-    Ok(taken)
 }
 
 /// Puts the new log in the old one's place, which is kept aside if it was there before.

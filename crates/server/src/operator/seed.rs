@@ -112,7 +112,7 @@ pub async fn seed_messages(
     if what.members < 2 || what.conversations == 0 {
         return Err(LinkError::Folder("at least one conversation of two members is needed".to_owned()));
     }
-    let engines = opened.embedded.engines();
+    let engines = opened.installation.engines.clone();
     let mut writer = Writer::open(&engines).await.map_err(told)?;
     let people = what.members.max(PEOPLE.min(what.conversations));
     let people = seed_users(&opened.accounts, people, "seed-").await;

@@ -13,7 +13,8 @@ pub(super) struct Inputs {
     turn: Input,
 }
 
-pub(super) fn topic(input: Input) -> Topic {
+/// The topic of an input.
+pub(crate) fn topic(input: Input) -> Topic {
     match input {
         Input::Messages => Topic::Messages,
         Input::StatusUpdates => Topic::StatusUpdates,

@@ -209,12 +209,13 @@ impl Projector {
 }
 
 /// What an engine answers, in time.
-async fn answer<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn answer<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let late = |_| Error::new(ErrorKind::OutcomeUnknown, "an engine did not answer in time");
     tokio::time::timeout(ANSWER, question).await.map_err(late).and_then(|answer| answer)
 }
 
-fn projection(seen: Vec<Seen>, progress: Progress) -> Projection {
+/// What a run of records amounts to, and the progress after it.
+pub(super) fn projection(seen: Vec<Seen>, progress: Progress) -> Projection {
     let mut projection = Projection { progress, ..Projection::default() };
     for Seen { offset, what } in seen {
         match what {

@@ -4,6 +4,7 @@ use super::RouterOptions;
 use super::inputs::topic;
 use super::projector::Hears;
 use crate::engines::Engines;
+use crate::public_topics::READER;
 use crate::shutdown::Shutdown;
 use chat4all_backend::Result;
 use chat4all_backend::log::Topic;
@@ -35,7 +36,7 @@ pub(super) async fn run(
         let now = (options.clock)();
         let old = now.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
         tokio::select! {
-            trimmed = trim(&engines, partition, (!retention.is_zero()).then_some(old)) => {
+            trimmed = trim(&engines, &options, partition, (!retention.is_zero()).then_some(old)) => {
                 if let Err(error) = trimmed {
                     tracing::warn!(partition, %error, "trimming the log failed; trying again");
                 }
@@ -46,8 +47,8 @@ pub(super) async fn run(
 }
 
 /// Inputs go up to the last command decided, events up to the newest term before what a power cut would leave
-/// projected; neither past what is younger than `old`, if that is given.
-async fn trim(engines: &Engines, partition: u32, old: Option<u64>) -> Result<()> {
+/// projected and every durable reader has read; neither past what is younger than `old`, if that is given.
+async fn trim(engines: &Engines, options: &RouterOptions, partition: u32, old: Option<u64>) -> Result<()> {
     let log = engines.log.as_ref();
     let progress = engines.store.synced_progress(partition).await?;
     // What is known of another incarnation says nothing of this one.
@@ -69,7 +70,12 @@ async fn trim(engines: &Engines, partition: u32, old: Option<u64>) -> Result<()>
         }
     }
     // The record last projected stays, by which the log is known again.
-    let limit = bound(Topic::Events, progress.last.map_or(0, |last| last.offset)).await?;
+    let mut limit = bound(Topic::Events, progress.last.map_or(0, |last| last.offset)).await?;
+    if options.public_topics.is_some() {
+        let place = engines.store.reader(&READER, partition).await?;
+        let read = place.last.filter(|_| place.epoch == log.epoch());
+        limit = limit.min(read.map_or(0, |last| last.offset));
+    }
     let terms = engines.store.terms(partition).await?;
     if let Some(term) = terms.into_iter().rfind(|term| *term <= limit) {
         log.trim(Topic::Events, partition, term).await?;

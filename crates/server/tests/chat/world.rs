@@ -44,6 +44,7 @@ impl World {
             store: Arc::new(EmbeddedStore::open(&data, store::Options::default()).unwrap()),
             accounts: Arc::new(EmbeddedAccounts::open(folder.path()).unwrap()),
             bus: Arc::new(EmbeddedBus::new()),
+            publisher: None,
         };
         let hub = Hub::start(engines.clone(), LiveSettings::default());
         let (stopper, shutdown) = shutdown::channel();
@@ -55,6 +56,7 @@ impl World {
             clock: system_clock(),
             health: Health::default(),
             on_progress: Arc::new(move |partition, progress| heard.note_progress(partition, *progress)),
+            public_topics: None,
         };
         let router = tokio::spawn(router::run(engines.clone(), options, shutdown));
         let settings = AccountSettings {

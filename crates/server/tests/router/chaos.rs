@@ -1,6 +1,7 @@
 //! Several routers at once, everything failing at random.
 
 use crate::log_double::Fate;
+use crate::publisher_double::Telling;
 use crate::talk::{Talk, ask, babble, one};
 use crate::truth::Findings;
 use crate::world::{Router, World};
@@ -13,7 +14,7 @@ const STEPS: usize = 60;
 const SEEDS: u64 = 24;
 
 #[test]
-fn every_command_is_decided_once_whatever_happens() {
+fn every_command_is_decided_once_and_told_whatever_happens() {
     let found: Vec<Findings> = std::thread::scope(|scope| {
         let start = |seed| {
             let thread = std::thread::Builder::new().name(format!("seed {seed}"));
@@ -24,7 +25,9 @@ fn every_command_is_decided_once_whatever_happens() {
     });
     let ignored: usize = found.iter().map(|found| found.ignored).sum();
     let terms: usize = found.iter().map(|found| found.terms).sum();
+    let told_again: usize = found.iter().map(|found| found.told_again).sum();
     assert!(ignored > 0 && terms as u64 > SEEDS * u64::from(PARTITIONS), "nothing was tried");
+    assert!(told_again > 0, "no telling failed");
 }
 
 fn alone(seed: u64) -> Findings {
@@ -40,7 +43,7 @@ async fn run(seed: u64) -> Findings {
     routers[0].log.assign(&[0, 1]);
     for _ in 0..STEPS {
         let router = rng.random_range(0..routers.len());
-        match rng.random_range(0..14) {
+        match rng.random_range(0..16) {
             0..=5 => {
                 let commands: Vec<_> = (0..rng.random_range(1..30)).map(|_| talk.next(&mut rng)).collect();
                 ask(&*world.log, &commands).await;
@@ -66,6 +69,11 @@ async fn run(seed: u64) -> Findings {
                 // What the dead one had on its way may land all the same.
                 log.wake().await;
             }
+            13 => world.publisher.be_away(rng.random_bool(0.5)),
+            14 => {
+                let tellings = [Telling::Lost, Telling::Half, Telling::Unknown];
+                world.publisher.next((0..rng.random_range(1..4)).map(|_| one(&mut rng, &tellings)));
+            }
             _ => {
                 let away = rng.random_bool(0.5);
                 world.store.be_away(away);
@@ -76,6 +84,7 @@ async fn run(seed: u64) -> Findings {
     }
     world.store.be_away(false);
     world.store.be_full(false);
+    world.publisher.be_away(false);
     let (heir, others) = routers.split_first().unwrap();
     others.iter().for_each(|router| router.log.assign(&[]));
     heir.log.assign(&[0, 1]);

@@ -1,6 +1,7 @@
 //! What must hold at the end: every command decided once, as its state was, and the store the fold of it.
 
-use chat4all_backend::log::{EmbeddedLog, EventLog, Record, Topic};
+use crate::told::{self, Told};
+use chat4all_backend::log::{EmbeddedLog, EventLog, Publication, Record, Topic};
 use chat4all_backend::store::Store;
 use chat4all_model::decide::decide;
 use chat4all_model::fact::{Fact, What};
@@ -9,6 +10,7 @@ use chat4all_model::reader::{Progress, Read, Reader};
 use chat4all_model::record::{Input, decode_command};
 use chat4all_model::rows::{Position, values};
 use chat4all_model::state::{Key, Value};
+use chat4all_server::public_topics::READER;
 use std::collections::{BTreeMap, HashMap};
 
 /// All records of a partition.
@@ -32,18 +34,26 @@ pub(crate) struct Findings {
     pub(crate) terms: usize,
     pub(crate) ignored: usize,
     pub(crate) dead: usize,
+    pub(crate) told_again: usize,
 }
 
-pub(crate) async fn check(log: &EmbeddedLog, store: &dyn Store) -> Findings {
+pub(crate) async fn check(log: &EmbeddedLog, store: &dyn Store, told: &[Publication]) -> Findings {
     let mut findings = Findings::default();
     for partition in 0..log.partitions() {
-        check_partition(log, store, partition, &mut findings).await;
+        let told: Vec<&Publication> = told.iter().filter(|one| one.partition == partition).collect();
+        check_partition(log, store, partition, &told, &mut findings).await;
     }
     assert_eq!(store.dead_letters(None, 10_000).await.unwrap().len(), findings.dead);
     findings
 }
 
-async fn check_partition(log: &EmbeddedLog, store: &dyn Store, partition: u32, findings: &mut Findings) {
+async fn check_partition(
+    log: &EmbeddedLog,
+    store: &dyn Store,
+    partition: u32,
+    told: &[&Publication],
+    findings: &mut Findings,
+) {
     let mut inputs: HashMap<Input, std::vec::IntoIter<Record>> = HashMap::new();
     for (input, topic) in [(Input::Messages, Topic::Messages), (Input::StatusUpdates, Topic::StatusUpdates)] {
         let records = read(log, topic, partition).await;
@@ -52,6 +62,7 @@ async fn check_partition(log: &EmbeddedLog, store: &dyn Store, partition: u32, f
     }
     let mut state: HashMap<Key, Value> = HashMap::new();
     let mut events: BTreeMap<ConversationId, Vec<(Position, Fact)>> = BTreeMap::new();
+    let mut to_tell: Vec<Told> = Vec::new();
     let mut reader = Reader::new(Progress { epoch: log.epoch(), ..Progress::default() });
     for record in read(log, Topic::Events, partition).await {
         let facts = match reader.read(record.offset, &record.payload).unwrap() {
@@ -85,6 +96,7 @@ async fn check_partition(log: &EmbeddedLog, store: &dyn Store, partition: u32, f
         assert_eq!(facts.facts, decided, "record {} of partition {partition}", record.offset);
         assert_eq!(facts.dead.iter().map(|dead| dead.payload.clone()).collect::<Vec<_>>(), dead);
         findings.dead += dead.len();
+        to_tell.extend(told::by(&facts));
         let position = Position::new(log.epoch(), record.offset);
         for fact in facts.facts.into_iter().filter(|fact| fact.head.is_some()) {
             events.entry(fact.conversation.clone()).or_default().push((position, fact));
@@ -107,6 +119,7 @@ async fn check_partition(log: &EmbeddedLog, store: &dyn Store, partition: u32, f
         assert_eq!(stored, facts.iter().map(|(position, fact)| of(*position, fact)).collect::<Vec<_>>());
     }
     check_published(log, partition, &events).await;
+    findings.told_again += told::check(told, &to_tell);
 }
 
 async fn check_published(
@@ -152,6 +165,17 @@ pub(crate) async fn is_done(log: &EmbeddedLog, store: &dyn Store) -> bool {
             }
         }
         if progress.next() < log.bounds(Topic::Events, partition).await.unwrap().end {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether all that is decided is told, and its teller has said so.
+pub(crate) async fn is_told(log: &EmbeddedLog, store: &dyn Store) -> bool {
+    for partition in 0..log.partitions() {
+        let place = store.reader(&READER, partition).await.unwrap();
+        if place.next() < log.bounds(Topic::Events, partition).await.unwrap().end {
             return false;
         }
     }

@@ -1,6 +1,7 @@
 //! A log, a store and as many routers as a test wants, each of which can be killed.
 
 use crate::log_double::LogDouble;
+use crate::publisher_double::PublisherDouble;
 use crate::store_double::StoreDouble;
 use crate::truth::{self, Findings};
 use chat4all_backend::accounts::EmbeddedAccounts;
@@ -11,6 +12,7 @@ use chat4all_backend::store::{self, EmbeddedStore};
 use chat4all_server::clock::system_clock;
 use chat4all_server::engines::Engines;
 use chat4all_server::health::Health;
+use chat4all_server::public_topics::{Gap, PublicTopics, PublicTopicsSettings};
 use chat4all_server::router::{self, RouterOptions};
 use chat4all_server::shutdown::{self, Stopper};
 use std::sync::Arc;
@@ -24,8 +26,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) store: Arc<StoreDouble>,
+    pub(crate) publisher: Arc<PublisherDouble>,
     accounts: Arc<EmbeddedAccounts>,
     pub(crate) retention: Option<Duration>,
+    pub(crate) public_topics: Option<PublicTopicsSettings>,
     _folder: TempDir,
 }
 
@@ -38,8 +42,10 @@ impl World {
         Self {
             log: Arc::new(EmbeddedLog::open(&data, options).unwrap()),
             store: StoreDouble::new(Arc::new(store)),
+            publisher: PublisherDouble::new(),
             accounts: Arc::new(EmbeddedAccounts::open(folder.path()).unwrap()),
             retention: None,
+            public_topics: Some(PublicTopicsSettings { registry: None, gap: Gap::Stop }),
             _folder: folder,
         }
     }
@@ -53,7 +59,9 @@ impl World {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.accounts) as _,
             bus: Arc::new(EmbeddedBus::new()),
+            publisher: Some(Arc::clone(&self.publisher) as _),
         };
+        let settings = self.public_topics.clone();
         let health = Health::default();
         let options = RouterOptions {
             name: "test".into(),
@@ -62,18 +70,21 @@ impl World {
             clock: system_clock(),
             health: health.clone(),
             on_progress: Arc::new(|_, _| {}),
+            public_topics: settings
+                .map(|settings| Arc::new(PublicTopics::new(Arc::clone(&self.publisher) as _, settings))),
         };
         let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stopper, shutdown) = shutdown::channel();
         let task = runtime.spawn(router::run(engines, options, shutdown));
         Router { log, health, stopper, task: Some(task), runtime: Some(runtime) }
     }
 
-    /// Waits until everything is decided and stored, and holds it against the log.
+    /// Waits until everything is decided, stored and told, and holds it against the log.
     pub(crate) async fn settle(&self) -> Findings {
         until("all is decided and stored", async || truth::is_done(&self.log, &*self.store).await).await;
-        truth::check(&self.log, &*self.store).await
+        until("all is told", async || truth::is_told(&self.log, &*self.store).await).await;
+        truth::check(&self.log, &*self.store, &self.publisher.published()).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! An installation in one process: embedded engines in a folder of its own, a real router, the real API.
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test program uses all of it")]
 
+mod fits;
 mod schema;
 
 use axum::Router;
@@ -22,6 +23,7 @@ use chat4all_server::shutdown::{self, Stopper};
 use chat4all_server::sync::Sync;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -39,8 +41,8 @@ pub struct TestApp {
     pub health: Health,
     router: JoinHandle<()>,
     stopper: Stopper,
-    _embedded: Embedded,
-    _folder: TempDir,
+    embedded: Embedded,
+    _folder: Option<TempDir>,
 }
 
 /// What may differ between installations.
@@ -78,9 +80,13 @@ impl TestApp {
 
     pub async fn start_with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
+        let embedded = embedded(folder.path());
+        Self { _folder: Some(folder), ..Self::over(embedded, options).await }
+    }
+
+    /// Over engines of a folder that outlasts it; to be ended by [`close`](Self::close).
+    pub async fn over(embedded: Embedded, options: Options) -> Self {
         let clock = system_clock();
-        let embedded = Embedded::open(data, None, &clock).unwrap();
         let engines = embedded.engines();
         let hub = Hub::start(engines.clone(), LiveSettings::default());
         let (stopper, shutdown) = shutdown::channel();
@@ -92,6 +98,7 @@ impl TestApp {
             clock,
             health: health.clone(),
             on_progress: Arc::new(move |partition, progress| heard.note_progress(partition, *progress)),
+            public_topics: None,
         };
         let router = tokio::spawn(router::run(engines.clone(), router_options, shutdown));
         let settings = AccountSettings {
@@ -107,12 +114,13 @@ impl TestApp {
             chat: Chat::new(&engines, Arc::clone(&hub), ambient.clone()),
             sync: Sync::new(Arc::clone(&hub), &secret),
             dead_letters: DeadLetters::new(engines.clone(), ambient),
-            ready: Readiness::new(engines.clone(), health.clone(), Arc::clone(&hub)),
+            ready: Readiness::new(engines.clone(), health.clone(), Some(Arc::clone(&hub))),
             hub,
-            settings: options.http,
+            trusted_proxies: options.http.trusted_proxies.clone(),
         };
-        let api = http::router(Arc::new(gateway), Router::new());
-        Self { api, accounts, engines, health, router, stopper, _embedded: embedded, _folder: folder }
+        let ready = gateway.ready.clone();
+        let api = http::router(Some(Arc::new(gateway)), ready, &options.http, Router::new());
+        Self { api, accounts, engines, health, router, stopper, embedded, _folder: None }
     }
 
     /// Signs somebody up.
@@ -190,10 +198,21 @@ impl TestApp {
     }
 
     pub async fn stop(self) {
+        self.close().await;
+    }
+
+    /// Ends, and lets go of the folder.
+    pub async fn close(self) {
         self.stopper.stop();
         self.router.await.unwrap();
         assert!(self.health.complaints().is_empty(), "{:?}", self.health.complaints());
+        self.embedded.close().await;
     }
+}
+
+/// The engines of a folder.
+pub fn embedded(folder: &Path) -> Embedded {
+    Embedded::open(DataFolder::open(folder).unwrap(), None, &system_clock()).unwrap()
 }
 
 /// A request to be made.

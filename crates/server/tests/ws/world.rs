@@ -59,6 +59,7 @@ impl World {
             clock: system_clock(),
             health: Health::default(),
             on_progress: Arc::new(move |partition, progress| heard.note_progress(partition, *progress)),
+            public_topics: None,
         };
         tokio::spawn(router::run(engines.clone(), options, shutdown.clone()));
         let account_settings = AccountSettings {

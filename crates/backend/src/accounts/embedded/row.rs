@@ -23,8 +23,17 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(|ms: i64| u64::try_from(ms).unwrap_or(0))
 }
 
+pub(super) fn time_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|ms| u64::try_from(ms).unwrap_or(0)))
+}
+
 pub(super) fn user(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
     UserId::parse(row.get_ref(column)?.as_str()?).map_err(|e| unreadable(column, e))
+}
+
+pub(super) fn user_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<UserId>> {
+    let id: Option<String> = row.get(column)?;
+    id.map(|id| UserId::parse(&id)).transpose().map_err(|e| unreadable(column, e))
 }
 
 pub(super) fn session(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionId> {
@@ -35,7 +44,7 @@ fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'stat
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|e| unreadable(column, e))
 }
 
@@ -45,7 +54,6 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
 
 pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let quiet = row.get::<_, Option<u16>>(7)?.zip(row.get::<_, Option<u16>>(8)?);
-    let owner: Option<String> = row.get(10)?;
     Ok(Account {
         user_id: user(row, 0)?,
         username: row.get(1)?,
@@ -56,7 +64,7 @@ pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         last_seen_to: json::<LastSeenTo>(row, 6)?,
         quiet_hours: quiet.map(|(from_minute, to_minute)| QuietHours { from_minute, to_minute }),
         permissions: json(row, 9)?,
-        owner: owner.map(|id| UserId::parse(&id)).transpose().map_err(|e| unreadable(10, e))?,
+        owner: user_if_any(row, 10)?,
         created_at: time(row, 11)?,
     })
 }

@@ -2,11 +2,11 @@
 
 use super::event::number;
 use super::project::Projector;
-use super::read::LetterId;
 use super::{Options, Shared, further};
 use crate::folder::DataFolder;
 use crate::sqlite::{failed, migrate, opening};
 use crate::store::Projection;
+use crate::store::page::LetterId;
 use crate::{Error, ErrorKind, Result};
 use chat4all_model::reader::Progress;
 use rusqlite::{Connection, OptionalExtension, ffi, params};

@@ -2,8 +2,9 @@
 
 use super::super::event::{from_blob, number};
 use super::super::project::marker_number;
-use super::{Read, Whole, blob, column, limited, position, unsigned, whole};
+use super::{Read, blob, column, limited, position, unsigned};
 use crate::Result;
+use crate::store::page::{Whole, whole};
 use crate::store::{MAX_MENTIONS, Own, OwnChange, OwnChanged, Reaction};
 use chat4all_model::api::Role;
 use chat4all_model::command::{Count, Marker};
