@@ -116,12 +116,12 @@ impl Agenda {
 
     async fn put_one(&self, kind: Kind, entry: &Entry) -> Result<()> {
         let user = entry.user.as_ref().map(UserId::as_str);
-        let row = (kind.name(), shard(&entry.id), ms(entry.at), &entry.id, user, entry.settled);
+        let row = (kind.name(), shard(&entry.id), at(entry), &entry.id, user, entry.settled);
         self.cassandra.write(&bind(&self.put, &row)?).await
     }
 
     pub(super) async fn remove(&self, kind: Kind, entry: &Entry) -> Result<()> {
-        let row = (kind.name(), shard(&entry.id), ms(entry.at), &entry.id);
+        let row = (kind.name(), shard(&entry.id), at(entry), &entry.id);
         self.cassandra.write(&bind(&self.remove, &row)?).await
     }
 
@@ -191,6 +191,11 @@ fn entry(row: EntryRow) -> Result<Entry> {
         user: row.user_id.as_deref().map(user_id).transpose()?,
         settled: row.settled.unwrap_or_default(),
     })
+}
+
+/// Before the end of time, so that there is a time behind every entry.
+fn at(entry: &Entry) -> i64 {
+    ms(entry.at).min(i64::MAX - 1)
 }
 
 /// The same in every build.
