@@ -190,7 +190,7 @@ impl Claims {
         if claim.by()?.as_ref() != Some(user) {
             return Ok(());
         }
-        let found = self.users.read(user, Part::Account).await?;
+        let found = self.users.read_decided(user, Part::Account).await?;
         if found.has(what) || found.version == claim.version {
             return Ok(());
         }

@@ -21,6 +21,8 @@ const NEVER: u64 = i64::MAX as u64;
 
 /// Things, and the place in their kind behind which the next page begins; none if there are no more.
 type Page = (Vec<Kept>, Option<String>);
+/// Rows of a user, and what of a kind they stand for.
+type Rows = Vec<(Row, Option<Kept>)>;
 
 impl CassandraAccounts {
     /// A page, and where the next one begins: `<kind>:<place>`.
@@ -58,7 +60,7 @@ impl CassandraAccounts {
     async fn copy_rows(
         &self,
         kind: &'static str,
-        things: fn(&UserId, User) -> Result<Vec<(Row, Option<Kept>)>>,
+        things: fn(&UserId, User) -> Result<Rows>,
         place: &str,
         limit: usize,
     ) -> Result<Page> {
@@ -220,7 +222,7 @@ impl CassandraAccounts {
     }
 }
 
-fn sessions(user: &UserId, found: User) -> Result<Vec<(Row, Option<Kept>)>> {
+fn sessions(user: &UserId, found: User) -> Result<Rows> {
     let kept = found.sessions.into_iter().map(|session| {
         let row = (session.session_id.to_string(), Vec::new());
         let kept = Kept::Session {
@@ -235,7 +237,7 @@ fn sessions(user: &UserId, found: User) -> Result<Vec<(Row, Option<Kept>)>> {
     Ok(kept.collect())
 }
 
-fn keys(user: &UserId, found: User) -> Result<Vec<(Row, Option<Kept>)>> {
+fn keys(user: &UserId, found: User) -> Result<Rows> {
     let kept = found.sessions.into_iter().map(|session| {
         let row = (session.session_id.to_string(), Vec::new());
         let Some(hash) = session.key_hash else { return Ok((row, None)) };
@@ -246,7 +248,7 @@ fn keys(user: &UserId, found: User) -> Result<Vec<(Row, Option<Kept>)>> {
     kept.collect()
 }
 
-fn tokens(user: &UserId, found: User) -> Result<Vec<(Row, Option<Kept>)>> {
+fn tokens(user: &UserId, found: User) -> Result<Rows> {
     let kept = found.tokens.into_iter().map(|token| {
         let row = (token.session_id.to_string(), token.hash.to_vec());
         let kept = Kept::Token {

@@ -196,7 +196,10 @@ impl Users {
     pub(super) async fn beyond(&self, user: &UserId, version: Option<Uuid>) -> Result<User> {
         let began = Instant::now();
         loop {
-            let found = self.read(user, Part::Account).await?;
+            let mut found = self.read(user, Part::Account).await?;
+            if found.version != version {
+                found = self.read_decided(user, Part::Account).await?;
+            }
             if found.version != version {
                 return Ok(found);
             }
@@ -215,7 +218,8 @@ impl Users {
         }
     }
 
-    async fn read_decided(&self, user: &UserId, part: Part<'_>) -> Result<User> {
+    /// Reads a user, all steps that were decided included: also those that nobody was told of.
+    pub(super) async fn read_decided(&self, user: &UserId, part: Part<'_>) -> Result<User> {
         self.cassandra.rows::<UserRow>(&self.read.serial, &(user.as_str(),)).await?;
         self.read(user, part).await
     }
