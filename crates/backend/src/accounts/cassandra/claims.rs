@@ -64,7 +64,7 @@ impl Unique {
 const INVITE: &str = "invite";
 
 /// How an invite is named.
-pub(super) fn hex(hash: &TokenHash) -> String {
+pub(super) fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,6 +1,6 @@
 //! All that is kept, page by page, and taking such pages over.
 
-use super::super::{Credentials, Kept, NewAccount, NewKey, SessionId};
+use super::super::{Credentials, Kept, NewAccount, NewKey};
 use super::CassandraAccounts;
 use super::agenda::{Entry, Kind, Place};
 use super::claims::{hex, unhex};
@@ -95,7 +95,7 @@ impl CassandraAccounts {
     /// As the agenda has them, by the time of expiry. The place is `<time>:<name>`.
     async fn copy_invites(&self, place: &str, limit: usize) -> Result<Page> {
         let place = match place.split_once(':') {
-            Some((at, name)) => (at.parse().map_err(|_| nowhere())?, name.to_owned()),
+            Some((at, name)) => (at.parse::<u64>().map_err(|_| nowhere())?, name.to_owned()),
             None => Place::default(),
         };
         let entries = self.agenda.page(Kind::Invite, &place, u64::MAX, limit).await?;
@@ -214,9 +214,10 @@ impl CassandraAccounts {
                     })
                     .await
             }
-            Kept::Audit(entry) if !self.audit.has(&entry.entry_id).await? => {
-                self.audit.append(entry, None).await
-            }
+            Kept::Audit(entry) => match self.audit.has(&entry.entry_id).await? {
+                true => Ok(()),
+                false => self.audit.append(entry, None).await,
+            },
             _ => Ok(()),
         }
     }
@@ -275,8 +276,7 @@ fn owner(thing: &Kept) -> Option<&UserId> {
 }
 
 fn place_of(user: &UserId, (id, hash): &Row) -> String {
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{user}:{id}:{hash}")
+    format!("{user}:{id}:{}", hex(hash))
 }
 
 /// The user and the row that a place names.
