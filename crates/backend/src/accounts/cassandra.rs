@@ -17,6 +17,7 @@
 //! | `create_bot` | a slot of the owner, and what `create` and `open_session` need; audit entry | makes account and key | `bots` asks each bot's partition |
 //! | `invite` | the invite (and when it expires, on the agenda) | the audit entry, alone, which is one plain write | an invite is good if its entry is there |
 //! | `append_audit` | | the entry, one plain write | |
+//! | `import` | all of the above | what is new of one user | |
 //! | `sweep` | takes the owners of tokens away, puts prolonged sessions on the agenda again | forgets the session | takes the entry off the agenda afterwards |
 //!
 //! Names, e-mail addresses, invites and the slots of bots are [claims]: the one thing that two users want. Those, and
@@ -34,6 +35,7 @@ mod bots;
 mod buckets;
 mod changes;
 mod claims;
+mod copy;
 mod ids;
 mod names;
 mod people;
@@ -43,7 +45,7 @@ mod user;
 mod users;
 
 use super::{
-    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Login, MAX_ENTRIES, NewAccount, NewKey,
+    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Kept, Login, MAX_ENTRIES, NewAccount, NewKey,
     NewSession, ProfileChange, Rotated, Rotation, SessionId, TokenHash, Which,
 };
 use crate::address::EngineUrl;
@@ -101,14 +103,6 @@ impl CassandraAccounts {
 
 #[async_trait]
 impl Accounts for CassandraAccounts {
-    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<super::Kept>, Option<String>)> {
-        Err(Error::new(ErrorKind::Invalid, "not yet"))
-    }
-
-    async fn import(&self, _: Vec<super::Kept>) -> Result<()> {
-        Err(Error::new(ErrorKind::Invalid, "not yet"))
-    }
-
     async fn create(&self, new: NewAccount) -> Result<()> {
         self.make(&new).await
     }
@@ -215,5 +209,16 @@ impl Accounts for CassandraAccounts {
 
     async fn sweep(&self, before: u64, limit: usize) -> Result<usize> {
         self.forget(before, limit.min(MAX_ENTRIES)).await
+    }
+
+    async fn export(&self, after: Option<String>, limit: usize) -> Result<(Vec<Kept>, Option<String>)> {
+        self.copy(after.as_deref(), limit.min(MAX_ENTRIES)).await
+    }
+
+    async fn import(&self, kept: Vec<Kept>) -> Result<()> {
+        if kept.len() > MAX_ENTRIES {
+            return Err(Error::new(ErrorKind::Invalid, format!("more than {MAX_ENTRIES} things")));
+        }
+        self.take_over(kept).await
     }
 }

@@ -3,7 +3,7 @@
 //! An entry is written before the step that it tells of, so none is ever missing; readers ask the user's partition
 //! whether the step was taken, unless the entry says that it was (`settled`).
 
-use super::super::{Ended, MAX_ENTRIES, SessionId};
+use super::super::{Ended, SessionId};
 use super::user::{ms, time, user_id};
 use super::users::{Part, Users};
 use crate::Result;
@@ -43,6 +43,9 @@ impl Kind {
     }
 }
 
+/// Where an entry stands: its time and its id.
+pub(super) type Place = (u64, String);
+
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -68,8 +71,8 @@ impl Entry {
         Self { settled: true, ..self }
     }
 
-    fn place(&self) -> (u64, &str) {
-        (self.at, &self.id)
+    pub(super) fn place(&self) -> Place {
+        (self.at, self.id.clone())
     }
 }
 
@@ -87,8 +90,7 @@ pub(super) struct Agenda {
     users: Arc<Users>,
     put: PreparedStatement,
     remove: PreparedStatement,
-    after: PreparedStatement,
-    before: PreparedStatement,
+    page: PreparedStatement,
 }
 
 impl Agenda {
@@ -96,12 +98,12 @@ impl Agenda {
         let c = cassandra;
         let put = "INSERT INTO agenda (kind, shard, at, id, user_id, settled) VALUES (?, ?, ?, ?, ?, ?)";
         let remove = "DELETE FROM agenda WHERE kind = ? AND shard = ? AND at = ? AND id = ?";
-        let page = "SELECT at, id, user_id, settled FROM agenda WHERE kind = ? AND shard = ?";
+        let page = "SELECT at, id, user_id, settled FROM agenda \
+                    WHERE kind = ? AND shard = ? AND (at, id) > (?, ?) AND (at) < (?) LIMIT ?";
         Ok(Self {
             put: c.write_statement(put).await?,
             remove: c.write_statement(remove).await?,
-            after: c.read_statement(&format!("{page} AND (at, id) > (?, ?) LIMIT ?")).await?,
-            before: c.read_statement(&format!("{page} AND at < ? LIMIT ?")).await?,
+            page: c.read_statement(page).await?,
             cassandra: Arc::clone(c),
             users: Arc::clone(users),
         })
@@ -114,26 +116,33 @@ impl Agenda {
 
     async fn put_one(&self, kind: Kind, entry: &Entry) -> Result<()> {
         let user = entry.user.as_ref().map(UserId::as_str);
-        let row = (kind.name(), shard(&entry.id), ms(entry.at), &entry.id, user, entry.settled);
+        let row = (kind.name(), shard(&entry.id), at(entry), &entry.id, user, entry.settled);
         self.cassandra.write(&bind(&self.put, &row)?).await
     }
 
     pub(super) async fn remove(&self, kind: Kind, entry: &Entry) -> Result<()> {
-        let row = (kind.name(), shard(&entry.id), ms(entry.at), &entry.id);
+        let row = (kind.name(), shard(&entry.id), at(entry), &entry.id);
         self.cassandra.write(&bind(&self.remove, &row)?).await
     }
 
-    /// The first entries before `before`.
-    pub(super) async fn due(&self, kind: Kind, before: u64, limit: usize) -> Result<Vec<Entry>> {
+    /// The next entries behind a place and before a time, in order.
+    pub(super) async fn page(
+        &self,
+        kind: Kind,
+        place: &Place,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
         let cut = i32::try_from(limit).unwrap_or(i32::MAX);
         let shards = (0..i32::from(SHARDS)).map(|shard| async move {
-            self.cassandra.rows::<EntryRow>(&self.before, &(kind.name(), shard, ms(before), cut)).await
+            let values = (kind.name(), shard, ms(place.0), &place.1, ms(before), cut);
+            self.cassandra.rows::<EntryRow>(&self.page, &values).await
         });
-        let mut due =
+        let mut page =
             try_join_all(shards).await?.into_iter().flatten().map(entry).collect::<Result<Vec<_>>>()?;
-        due.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        due.truncate(limit);
-        Ok(due)
+        page.sort_unstable_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        page.truncate(limit);
+        Ok(page)
     }
 
     /// Sessions that ended at `since` or later, behind `after` of those at `since`, in order.
@@ -146,28 +155,19 @@ impl Agenda {
         let mut place = (since, after.map(SessionId::to_string).unwrap_or_default());
         let mut ended = Vec::new();
         while ended.len() < limit {
-            let (entries, more) = self.behind(&place).await?;
-            let Some(last) = entries.last() else { break };
-            place = (last.at, last.id.clone());
-            let asked = entries.into_iter().map(|entry| self.happened(entry));
+            let wanted = limit - ended.len();
+            let page = self.page(Kind::Ended, &place, u64::MAX, wanted).await?;
+            let more = page.len() == wanted;
+            if let Some(last) = page.last() {
+                place = last.place();
+            }
+            let asked = page.into_iter().map(|entry| self.happened(entry));
             ended.extend(try_join_all(asked).await?.into_iter().flatten());
             if !more {
                 break;
             }
         }
-        ended.truncate(limit);
         Ok(ended)
-    }
-
-    /// The next entries behind a place, and whether there may be more.
-    async fn behind(&self, (at, id): &(u64, String)) -> Result<(Vec<Entry>, bool)> {
-        let limit = i32::try_from(MAX_ENTRIES).unwrap_or(i32::MAX);
-        let shards = (0..i32::from(SHARDS)).map(|shard| async move {
-            let values = (Kind::Ended.name(), shard, ms(*at), id, limit);
-            let rows = self.cassandra.rows::<EntryRow>(&self.after, &values).await?;
-            rows.into_iter().map(entry).collect::<Result<Vec<_>>>()
-        });
-        Ok(merged(try_join_all(shards).await?, MAX_ENTRIES))
     }
 
     async fn happened(&self, entry: Entry) -> Result<Option<Ended>> {
@@ -184,19 +184,6 @@ impl Agenda {
     }
 }
 
-/// The entries of all shards in order, as far as none is missing, and whether there may be more: behind a page of
-/// `full` length may be more of its shard.
-fn merged(shards: Vec<Vec<Entry>>, full: usize) -> (Vec<Entry>, bool) {
-    let ends = shards.iter().filter(|page| page.len() >= full).filter_map(|page| page.last());
-    let end = ends.map(Entry::place).min().map(|(at, id)| (at, id.to_owned()));
-    let mut entries: Vec<Entry> = shards.into_iter().flatten().collect();
-    if let Some((at, id)) = &end {
-        entries.retain(|entry| entry.place() <= (*at, id));
-    }
-    entries.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-    (entries, end.is_some())
-}
-
 fn entry(row: EntryRow) -> Result<Entry> {
     Ok(Entry {
         at: time(Some(row.at)),
@@ -204,6 +191,11 @@ fn entry(row: EntryRow) -> Result<Entry> {
         user: row.user_id.as_deref().map(user_id).transpose()?,
         settled: row.settled.unwrap_or_default(),
     })
+}
+
+/// Before the end of time, so that there is a time behind every entry.
+fn at(entry: &Entry) -> i64 {
+    ms(entry.at).min(i64::MAX - 1)
 }
 
 /// The same in every build.
@@ -214,19 +206,6 @@ fn shard(id: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shards_are_merged_without_a_gap() {
-        let page = |times: &[u64]| times.iter().map(|at| Entry::invite(*at, at.to_string())).collect();
-        let times = |shards, full| {
-            let (entries, more) = merged(shards, full);
-            (entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), more)
-        };
-        assert_eq!(times(vec![page(&[2, 5]), page(&[1, 9])], 3), (vec![1, 2, 5, 9], false));
-        assert_eq!(times(vec![page(&[2, 5, 7]), page(&[1, 9])], 3), (vec![1, 2, 5, 7], true));
-        assert_eq!(times(vec![page(&[2, 5, 7]), page(&[1, 3, 6])], 3), (vec![1, 2, 3, 5, 6], true));
-        assert_eq!(times(vec![page(&[]), page(&[])], 3), (vec![], false));
-    }
 
     #[test]
     fn ids_are_spread_evenly() {

@@ -34,8 +34,9 @@ impl CassandraAccounts {
             )?;
             let changes = &self.users.changes;
             let account = changes.make(new, step)?;
-            let key = changes.key(bot, key, new.account.created_at)?;
-            Ok(Decision::Change(vec![account, key, changes.audit(bot, &audit.entry_id)], ()))
+            let session = changes.session(bot, &key.session_id, new.account.created_at, u64::MAX);
+            let key = changes.key(bot, key)?;
+            Ok(Decision::Change(vec![account, session, key, changes.audit(bot, &audit.entry_id)], ()))
         });
         made.await?;
         self.settle_audit(audit).await;
@@ -43,7 +44,7 @@ impl CassandraAccounts {
     }
 
     /// Claims one of an owner's slots for the step that makes a bot and follows on `version`.
-    async fn take_slot(
+    pub(super) async fn take_slot(
         &self,
         owner: &UserId,
         bot: &UserId,

@@ -136,6 +136,11 @@ impl Changes {
         self.put(Put { password_hash: Set(hash.to_owned()), ..Put::account(user) })
     }
 
+    /// Notes the invite that an account spent.
+    pub(super) fn invite(&self, user: &UserId, hash: &TokenHash) -> Change {
+        self.put(Put { invite: Set(hash.to_vec()), ..Put::account(user) })
+    }
+
     pub(super) fn permissions(&self, user: &UserId, permissions: &[String]) -> Change {
         self.put(Put { permissions: Set(permissions.to_vec()), ..Put::account(user) })
     }
@@ -144,11 +149,9 @@ impl Changes {
         self.put(Put { created_at: Set(ms(from)), expires_at: Set(ms(to)), ..Put::session(user, session) })
     }
 
-    /// A session without an end.
-    pub(super) fn key(&self, bot: &UserId, key: &NewKey, created_at: u64) -> Result<Change> {
+    /// Makes a session the one of a bot's key.
+    pub(super) fn key(&self, bot: &UserId, key: &NewKey) -> Result<Change> {
         Ok(self.put(Put {
-            created_at: Set(ms(created_at)),
-            expires_at: Set(i64::MAX),
             key_hash: Set(key.hash.to_vec()),
             scopes: Set(key.scopes.iter().map(text_of).collect::<Result<_>>()?),
             ..Put::session(bot, &key.session_id)

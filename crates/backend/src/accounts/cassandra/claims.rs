@@ -64,8 +64,17 @@ impl Unique {
 const INVITE: &str = "invite";
 
 /// How an invite is named.
-pub(super) fn hex(hash: &TokenHash) -> String {
+pub(super) fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The invite of a name; none if no invite is named so.
+pub(super) fn unhex(name: &str) -> Option<TokenHash> {
+    let mut hash = TokenHash::default();
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(name.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    (name.len() == 2 * hash.len()).then_some(hash)
 }
 
 /// The table `claims`.
@@ -79,6 +88,7 @@ pub(super) struct Claims {
     leave: PreparedStatement,
     invite: PreparedStatement,
     forget_invite: PreparedStatement,
+    import: PreparedStatement,
 }
 
 #[derive(Default, DeserializeRow)]
@@ -103,7 +113,9 @@ impl Claims {
         let invite =
             "INSERT INTO claims (kind, name, expires_at, entry_id) VALUES (?, ?, ?, ?) IF NOT EXISTS";
         let forget_invite = "DELETE FROM claims WHERE kind = ? AND name = ? IF expires_at = ?";
+        let import = "INSERT INTO claims (kind, name, expires_at, user_id) VALUES (?, ?, ?, ?) IF NOT EXISTS";
         Ok(Self {
+            import: c.condition_statement(import).await?,
             read: c.read_statement(read).await?,
             read_decided: c.serial_read_statement(read).await?,
             take: c.condition_statement(take).await?,
@@ -178,7 +190,7 @@ impl Claims {
         if claim.by()?.as_ref() != Some(user) {
             return Ok(());
         }
-        let found = self.users.read(user, Part::Account).await?;
+        let found = self.users.read_decided(user, Part::Account).await?;
         if found.has(what) || found.version == claim.version {
             return Ok(());
         }
@@ -199,6 +211,30 @@ impl Claims {
         }
     }
 
+    /// Until when an invite is good and who spent it; none if it does not exist.
+    pub(super) async fn invited(&self, hash: &TokenHash) -> Result<Option<(u64, Option<UserId>)>> {
+        let invite = Unique::Invite { hash: *hash, at: 0 };
+        let claim = self.claim(&self.read, &invite).await?;
+        if !self.is_made(&claim).await? {
+            return Ok(None);
+        }
+        let spent_by = self.holder(&invite).await?.map(|person| person.account.user_id);
+        Ok(Some((time(claim.expires_at), spent_by)))
+    }
+
+    /// Makes an invite that another engine gave, if there is none; spent if that user's account says so.
+    pub(super) async fn import(
+        &self,
+        hash: &TokenHash,
+        expires_at: u64,
+        spent_by: Option<&UserId>,
+    ) -> Result<()> {
+        let invite = Unique::Invite { hash: *hash, at: 0 };
+        let by = spent_by.map(UserId::as_str);
+        let values = (invite.kind(), invite.name(), ms(expires_at), by);
+        self.cassandra.condition(&self.import, &values).await.map(|_| ())
+    }
+
     /// Forgets an invite; false if there is no such one.
     pub(super) async fn forget_invite(&self, name: &str, expires_at: u64) -> Result<bool> {
         let values = (INVITE, name, ms(expires_at));
@@ -211,12 +247,17 @@ impl Claims {
     }
 
     async fn admits(&self, what: &Unique, claim: &Claim) -> Result<bool> {
-        match (what, &claim.entry_id) {
-            (Unique::Invite { at, .. }, Some(entry)) => {
-                Ok(time(claim.expires_at) > *at && self.audit.has(entry).await?)
-            }
-            (Unique::Invite { .. }, None) => Ok(false),
-            _ => Ok(true),
+        match what {
+            Unique::Invite { at, .. } => Ok(time(claim.expires_at) > *at && self.is_made(claim).await?),
+            Unique::Username(_) | Unique::Email(_) => Ok(true),
+        }
+    }
+
+    /// Whether the audit log tells of an invite, unless it was imported.
+    async fn is_made(&self, invite: &Claim) -> Result<bool> {
+        match &invite.entry_id {
+            Some(entry) => self.audit.has(entry).await,
+            None => Ok(invite.expires_at.is_some()),
         }
     }
 }
@@ -225,5 +266,19 @@ impl Claim {
     /// Whose it is.
     fn by(&self) -> Result<Option<UserId>> {
         self.user_id.as_deref().map(user_id).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_an_invite_is_read_back() {
+        let hash: TokenHash = std::array::from_fn(|n| u8::try_from(n * 8).unwrap());
+        assert_eq!(unhex(&hex(&hash)), Some(hash));
+        for wrong in [String::new(), hex(&hash) + "00", "é".repeat(32), hex(&hash).replace('0', "x")] {
+            assert_eq!(unhex(&wrong), None, "{wrong}");
+        }
     }
 }

@@ -32,8 +32,18 @@ impl Ids {
         self.cassandra.write(&bind(&self.put, &(bucket_of(user.as_str()), user.as_str()))?).await
     }
 
-    /// The first ids of a bucket behind `after`.
-    pub(super) async fn page(&self, bucket: &str, after: &str, limit: usize) -> Result<Vec<UserId>> {
+    /// The ids behind `after`.
+    pub(super) async fn behind(&self, after: &str, limit: usize) -> Result<Vec<UserId>> {
+        let mut ids: Vec<UserId> = Vec::new();
+        for bucket in self.buckets.of(List::UserIds).await? {
+            if ids.len() < limit && bucket.as_str() >= bucket_of(after) {
+                ids.extend(self.page(&bucket, after, limit - ids.len()).await?);
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn page(&self, bucket: &str, after: &str, limit: usize) -> Result<Vec<UserId>> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let rows: Vec<(String,)> = self.cassandra.rows(&self.page, &(bucket, after, limit)).await?;
         rows.iter().map(|(id,)| user_id(id)).collect()

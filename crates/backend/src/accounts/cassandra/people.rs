@@ -2,7 +2,6 @@
 
 use super::super::{Account, Credentials, Login, NewAccount, ProfileChange};
 use super::CassandraAccounts;
-use super::buckets::{List, bucket_of};
 use super::claims::Unique;
 use super::user::{Person, User, user_id};
 use super::users::{Decision, Part, new_step};
@@ -14,7 +13,7 @@ use tokio::try_join;
 use uuid::Uuid;
 
 /// How many partitions are read at once for one call.
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 /// The fewest candidates of a search that are read at once.
 const CANDIDATES: usize = 100;
 
@@ -91,17 +90,13 @@ impl CassandraAccounts {
     pub(super) async fn all(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<Account>> {
         let mut after = after.map(UserId::to_string).unwrap_or_default();
         let mut all = Vec::new();
-        for bucket in self.buckets.of(List::UserIds).await? {
-            while all.len() < limit && bucket.as_str() >= bucket_of(&after) {
-                let wanted = limit - all.len();
-                let ids = self.ids.page(&bucket, &after, wanted).await?;
-                if let Some(last) = ids.last() {
-                    after = last.to_string();
-                }
-                all.extend(self.people(&ids).await?.into_iter().flatten().map(|person| person.account));
-                if ids.len() < wanted {
-                    break;
-                }
+        while all.len() < limit {
+            let wanted = limit - all.len();
+            let ids = self.ids.behind(&after, wanted).await?;
+            all.extend(self.people(&ids).await?.into_iter().flatten().map(|person| person.account));
+            match ids.last() {
+                Some(last) if ids.len() == wanted => after = last.to_string(),
+                _ => break,
             }
         }
         Ok(all)

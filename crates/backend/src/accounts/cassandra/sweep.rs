@@ -2,7 +2,7 @@
 
 use super::super::SessionId;
 use super::CassandraAccounts;
-use super::agenda::{Entry, Kind};
+use super::agenda::{Entry, Kind, Place};
 use super::user::{Session, Token};
 use super::users::{Decision, Part, new_step};
 use crate::Result;
@@ -16,15 +16,19 @@ impl CassandraAccounts {
     pub(super) async fn forget(&self, before: u64, limit: usize) -> Result<usize> {
         let mut forgotten = 0;
         for kind in [Kind::Ended, Kind::Expiry, Kind::Invite] {
+            let mut place = Place::default();
             loop {
-                let due = self.agenda.due(kind, before, limit).await?;
+                let due = self.agenda.page(kind, &place, before, limit).await?;
                 let seen_to: Vec<_> = due.iter().map(|entry| self.see_to(kind, entry, before)).collect();
                 let seen_to: Vec<usize> =
                     stream::iter(seen_to).buffer_unordered(AT_ONCE).try_collect().await?;
                 forgotten += seen_to.iter().sum::<usize>();
-                // Entries that led to nothing are off the agenda now; there may be others behind them.
-                if seen_to.iter().any(|forgot| *forgot > 0) || due.is_empty() {
-                    break;
+                // Behind entries that led to nothing may be others.
+                match due.last() {
+                    Some(last) if due.len() == limit && seen_to.iter().all(|forgot| *forgot == 0) => {
+                        place = last.place();
+                    }
+                    _ => break,
                 }
             }
         }

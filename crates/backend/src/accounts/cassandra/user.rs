@@ -3,7 +3,7 @@
 use super::super::{Account, Bot, SessionId, TokenHash};
 use super::claims::Unique;
 use crate::{Error, ErrorKind, Result};
-use chat4all_model::api::QuietHours;
+use chat4all_model::api::{QuietHours, Scope};
 use chat4all_model::id::UserId;
 use scylla::DeserializeRow;
 use serde::Serialize;
@@ -81,15 +81,17 @@ pub(super) struct Person {
 /// A session, or a bot's key.
 pub(super) struct Session {
     pub(super) session_id: SessionId,
+    pub(super) created_at: u64,
     pub(super) expires_at: u64,
     pub(super) ended_at: Option<u64>,
     /// Of a key.
     pub(super) key_hash: Option<TokenHash>,
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
 }
 
 /// A refresh token of a session.
 pub(super) struct Token {
+    pub(super) session_id: SessionId,
     pub(super) hash: TokenHash,
     pub(super) expires_at: u64,
     pub(super) spent_at: Option<u64>,
@@ -158,8 +160,15 @@ impl User {
         Ok(Some(Bot {
             account: person.account.clone(),
             session_id: key.session_id.clone(),
-            scopes: key.scopes.iter().map(|scope| of_text(scope)).collect::<Result<_>>()?,
+            scopes: key.scopes()?,
         }))
+    }
+}
+
+impl Session {
+    /// What a key may do.
+    pub(super) fn scopes(&self) -> Result<Vec<Scope>> {
+        self.scopes.iter().map(|scope| of_text(scope)).collect()
     }
 }
 
@@ -198,6 +207,7 @@ fn person(row: UserRow) -> Result<Person> {
 fn session(row: UserRow) -> Result<Session> {
     Ok(Session {
         session_id: SessionId::new(&row.id),
+        created_at: time(row.created_at),
         expires_at: time(row.expires_at),
         ended_at: row.ended_at.map(|at| time(Some(at))),
         key_hash: row.key_hash.as_deref().map(hash).transpose()?,
@@ -207,6 +217,7 @@ fn session(row: UserRow) -> Result<Session> {
 
 fn token(row: &UserRow) -> Result<Token> {
     Ok(Token {
+        session_id: SessionId::new(&row.id),
         hash: hash(&row.hash)?,
         expires_at: time(row.expires_at),
         spent_at: row.spent_at.map(|at| time(Some(at))),

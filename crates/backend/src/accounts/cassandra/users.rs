@@ -35,7 +35,12 @@ pub(super) enum Part<'a> {
     Session(&'a SessionId),
     /// One session and one of its tokens.
     Token(&'a SessionId, &'a TokenHash),
+    /// All.
+    Whole,
 }
+
+/// Sessions, or refresh tokens, each by the ids of its session and its own.
+pub(super) type Row = (String, Vec<u8>);
 
 /// What a step comes to.
 pub(super) enum Decision<T> {
@@ -61,6 +66,8 @@ struct Read {
     token: PreparedStatement,
     tokens: PreparedStatement,
     audit: PreparedStatement,
+    whole: PreparedStatement,
+    page: PreparedStatement,
 }
 
 impl Users {
@@ -77,6 +84,8 @@ impl Users {
             kind: c.read_statement(&select(&format!("kind IN ('{ACCOUNT}', ?)"))).await?,
             token: c.read_statement(&token).await?,
             tokens: c.read_statement(&select(&format!("kind = '{TOKEN}' AND id = ?"))).await?,
+            whole: c.read_statement(&format!("SELECT {COLUMNS} FROM users WHERE user_id = ?")).await?,
+            page: c.read_statement(&select("kind = ? AND (id, hash) > (?, ?) LIMIT ?")).await?,
             audit: c.read_statement(&select(&format!("kind = '{AUDIT}' AND id = ?"))).await?,
         };
         Ok(Self { read, changes: Changes::prepare(c).await?, cassandra: Arc::clone(c) })
@@ -97,6 +106,7 @@ impl Users {
                 let id = session.as_str();
                 self.cassandra.rows(&read.token, &(user, id, id, hash.as_slice())).await
             }
+            Part::Whole => self.cassandra.rows(&read.whole, &(user,)).await,
         };
         User::of(rows?)
     }
@@ -105,6 +115,19 @@ impl Users {
     pub(super) async fn tokens(&self, user: &UserId, session: &SessionId) -> Result<Vec<Token>> {
         let values = (user.as_str(), session.as_str());
         Ok(User::of(self.cassandra.rows(&self.read.tokens, &values).await?)?.tokens)
+    }
+
+    /// The sessions (`kind` is [`SESSION`]) or tokens ([`TOKEN`]) of a user behind a row.
+    pub(super) async fn page(
+        &self,
+        user: &UserId,
+        kind: &str,
+        (id, hash): &Row,
+        limit: usize,
+    ) -> Result<User> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let values = (user.as_str(), kind, id, hash, limit);
+        User::of(self.cassandra.rows(&self.read.page, &values).await?)
     }
 
     /// Whether a step was taken that an entry of the audit log tells of.
@@ -173,7 +196,10 @@ impl Users {
     pub(super) async fn beyond(&self, user: &UserId, version: Option<Uuid>) -> Result<User> {
         let began = Instant::now();
         loop {
-            let found = self.read(user, Part::Account).await?;
+            let mut found = self.read(user, Part::Account).await?;
+            if found.version != version {
+                found = self.read_decided(user, Part::Account).await?;
+            }
             if found.version != version {
                 return Ok(found);
             }
@@ -192,7 +218,8 @@ impl Users {
         }
     }
 
-    async fn read_decided(&self, user: &UserId, part: Part<'_>) -> Result<User> {
+    /// Reads a user, all steps that were decided included: also those that nobody was told of.
+    pub(super) async fn read_decided(&self, user: &UserId, part: Part<'_>) -> Result<User> {
         self.cassandra.rows::<UserRow>(&self.read.serial, &(user.as_str(),)).await?;
         self.read(user, part).await
     }
