@@ -4,12 +4,13 @@
 //! A method that writes is one statement, or a transaction that locks the rows it decides by. What must be unique is
 //! so by an index: who comes second is told by the server.
 
+mod copy;
 mod row;
 mod session;
 
 use self::row::{ACCOUNT, BOTS, taken};
 use super::{
-    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Login, MAX_ENTRIES, NewAccount, NewKey,
+    Account, Accounts, AuditEntry, Bot, Credentials, Ended, Kept, Login, MAX_ENTRIES, NewAccount, NewKey,
     NewSession, ProfileChange, Refusal, Rotated, Rotation, SessionId, TokenHash, Which,
 };
 use crate::address::EngineUrl;
@@ -50,14 +51,6 @@ fn cut(limit: usize) -> i64 {
 
 #[async_trait]
 impl Accounts for PostgresAccounts {
-    async fn export(&self, _: Option<String>, _: usize) -> Result<(Vec<super::Kept>, Option<String>)> {
-        Err(Error::new(ErrorKind::Invalid, "not yet"))
-    }
-
-    async fn import(&self, _: Vec<super::Kept>) -> Result<()> {
-        Err(Error::new(ErrorKind::Invalid, "not yet"))
-    }
-
     async fn create(&self, new: NewAccount) -> Result<()> {
         let new = &new;
         self.database.transaction(|step| async move { row::insert_account(&step, new).await }).await
@@ -89,9 +82,8 @@ impl Accounts for PostgresAccounts {
         let from = prefix.to_lowercase();
         let to = format!("{from}{}", char::MAX);
         let sql = format!(
-            "SELECT {ACCOUNT} FROM users a WHERE a.username > $3
-             AND a.user_id IN (SELECT n.user_id FROM user_names n WHERE n.name >= $1 AND n.name < $2)
-             ORDER BY a.username LIMIT $4"
+            "SELECT {ACCOUNT} FROM (SELECT DISTINCT user_id FROM user_names WHERE name >= $1 AND name < $2) n
+             JOIN users a ON a.user_id = n.user_id WHERE a.username > $3 ORDER BY a.username LIMIT $4"
         );
         let after = Cell(after.unwrap_or_default());
         let rows = self.database.rows(&sql, &[&Cell(&from), &Cell(&to), &after, &cut(limit)]).await?;
@@ -264,6 +256,18 @@ impl Accounts for PostgresAccounts {
     async fn sweep(&self, before: u64, limit: usize) -> Result<usize> {
         let (before, limit) = (number(before), cut(limit));
         self.database.transaction(|step| async move { session::sweep(&step, before, limit).await }).await
+    }
+
+    async fn export(&self, after: Option<String>, limit: usize) -> Result<(Vec<Kept>, Option<String>)> {
+        copy::export(&self.database, after.as_deref(), cut(limit)).await
+    }
+
+    async fn import(&self, kept: Vec<Kept>) -> Result<()> {
+        if kept.len() > MAX_ENTRIES {
+            return Err(Error::new(ErrorKind::Invalid, format!("more than {MAX_ENTRIES} things")));
+        }
+        let kept = &kept;
+        self.database.transaction(|step| async move { copy::import(&step, kept).await }).await
     }
 }
 

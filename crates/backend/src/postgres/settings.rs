@@ -94,15 +94,16 @@ impl Settings {
     }
 }
 
-/// What is set in every session. Each query of ours is made to follow an index: a planner whose statistics are old
-/// or missing must not think otherwise. One plan is made for all values, for with arrays of few it would be made
-/// anew for every call.
+/// What is set in every session. Each query of ours is made to follow an index row by row: a planner whose statistics
+/// are old or missing must not think otherwise. One plan is made for all values, for with arrays of few it would be
+/// made anew for every call.
 fn options(limit: Duration, namespace: Option<&str>) -> String {
     let ms = limit.as_millis();
     let path = namespace.map(|name| format!(" -c search_path={name}")).unwrap_or_default();
     format!(
         "-c statement_timeout={ms} -c idle_in_transaction_session_timeout={ms} -c jit=off -c enable_seqscan=off \
-         -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan{path}"
+         -c enable_bitmapscan=off -c enable_material=off -c enable_hashjoin=off -c enable_mergejoin=off \
+         -c plan_cache_mode=force_generic_plan{path}"
     )
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn trials() -> impl Iterator<Item = Trial> {
         connections_that_a_restart_took_are_replaced,
         a_full_pool_is_told_from_a_slow_statement,
         old_rejections_are_forgotten,
+        everything_is_read_by_an_index,
         people_can_read_the_views,
     ];
     let there = TestSchema::new().is_ok();
@@ -295,6 +296,31 @@ async fn old_rejections_are_forgotten(postgres: Postgres) -> Result<(), Failed> 
         assert_eq!(left().await?, expected, "a bounded number at a time");
     }
     Ok(())
+}
+
+/// Of tables that nobody has analysed, too.
+async fn everything_is_read_by_an_index(postgres: Postgres) -> Result<(), Failed> {
+    let store = postgres.open_with("&pool=1").await?;
+    let world = world();
+    world.project(&store).await?;
+    world.dump(&store).await?;
+    store.first_after(&conversation("d:ann:bob"), Position(0)).await?;
+    store.conversations(None, 9).await?;
+    // A session tells what it did at the latest when it ends.
+    drop(store);
+    let client = postgres.0.client().await;
+    let sql = "SELECT sum(idx_scan)::bigint, sum(seq_tup_read)::bigint FROM pg_stat_user_tables WHERE schemaname = $1";
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let row = client.query_one(sql, &[&postgres.0.name]).await?;
+        let (by_index, otherwise): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(otherwise, 0, "rows were read without an index");
+        if by_index > 1_000 {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "only {by_index} scans of indexes were told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn people_can_read_the_views(postgres: Postgres) -> Result<(), Failed> {

@@ -16,6 +16,13 @@ macro_rules! account_columns {
 
 pub(super) const ACCOUNT: &str = account_columns!();
 
+/// By id, the id once more at the end.
+pub(super) const ACCOUNTS_BY_ID: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    ", a.password_hash, a.user_id FROM users a WHERE a.user_id > $1 ORDER BY a.user_id LIMIT $2"
+);
+
 macro_rules! bot {
     ($which:literal) => {
         concat!(
@@ -122,6 +129,7 @@ pub(super) async fn insert_names(step: &Step, account: &Account) -> Result<(), F
     step.run(sql, &[&cells(&names), &account.user_id.as_str()]).await.map(|_| ())
 }
 
+/// Appends to the audit log; an entry that is there already stays as it is.
 pub(super) async fn insert_audit(step: &Step, entry: &AuditEntry) -> Result<(), Fault> {
     let sql =
         "INSERT INTO audit (entry_id, at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)";
@@ -163,6 +171,10 @@ pub(super) fn user(row: &Row, index: usize) -> Result<UserId> {
     UserId::parse(column(row, index)?).map_err(unreadable)
 }
 
+pub(super) fn user_if_any(row: &Row, index: usize) -> Result<Option<UserId>> {
+    column::<Option<&str>>(row, index)?.map(UserId::parse).transpose().map_err(unreadable)
+}
+
 pub(super) fn session(row: &Row, index: usize) -> Result<SessionId> {
     column(row, index).map(SessionId::new)
 }
@@ -179,7 +191,6 @@ pub(super) fn account(row: &Row) -> Result<Account> {
     let minute = |index| column::<Option<i16>>(row, index).map(|at| at.map(i16::unsigned_abs));
     let quiet = minute(7)?.zip(minute(8)?);
     let permissions: Vec<Text<'_>> = column(row, 9)?;
-    let owner: Option<&str> = column(row, 10)?;
     Ok(Account {
         user_id: user(row, 0)?,
         username: text(row, 1)?,
@@ -190,7 +201,7 @@ pub(super) fn account(row: &Row) -> Result<Account> {
         last_seen_to: to_last_seen_to(column(row, 6)?)?,
         quiet_hours: quiet.map(|(from_minute, to_minute)| QuietHours { from_minute, to_minute }),
         permissions: permissions.into_iter().map(Text::into_string).collect(),
-        owner: owner.map(UserId::parse).transpose().map_err(unreadable)?,
+        owner: user_if_any(row, 10)?,
         created_at: unsigned(row, 11)?,
     })
 }
@@ -201,9 +212,7 @@ pub(super) fn credentials(row: &Row) -> Result<Credentials> {
 
 /// A bot from the columns of [`account`], its session and its scopes.
 pub(super) fn bot(row: &Row) -> Result<Bot> {
-    let scopes: Vec<&str> = column(row, 13)?;
-    let scopes = scopes.into_iter().map(to_scope).collect::<Result<_>>()?;
-    Ok(Bot { account: account(row)?, session_id: session(row, 12)?, scopes })
+    Ok(Bot { account: account(row)?, session_id: session(row, 12)?, scopes: scopes(row, 13)? })
 }
 
 pub(super) fn entry(row: &Row) -> Result<AuditEntry> {
@@ -239,6 +248,11 @@ fn to_last_seen_to(word: &str) -> Result<LastSeenTo> {
         "nobody" => Ok(LastSeenTo::Nobody),
         other => Err(unknown(other)),
     }
+}
+
+pub(super) fn scopes(row: &Row, index: usize) -> Result<Vec<Scope>> {
+    let words: Vec<&str> = column(row, index)?;
+    words.into_iter().map(to_scope).collect()
 }
 
 pub(super) fn scope(scope: Scope) -> &'static str {

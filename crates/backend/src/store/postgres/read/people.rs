@@ -107,10 +107,10 @@ const RISES: &str = "WITH RECURSIVE registers AS (
          AND seq >= $2 AND seq > $3 ORDER BY seq LIMIT 1)
     ) risen";
 
-const REACTIONS: &str = "SELECT r.seq, r.user_id, r.emoji, r.since
-    FROM unnest($2::bigint[]) WITH ORDINALITY AS k (seq, i)
-    JOIN reactions r ON r.conversation = $1 AND r.seq = k.seq
-    WHERE r.since IS NOT NULL AND ($3::text IS NULL OR r.user_id = $3)
+const REACTIONS: &str = "SELECT k.seq, r.user_id, r.emoji, r.since
+    FROM unnest($2::bigint[]) WITH ORDINALITY AS k (seq, i),
+    LATERAL (SELECT user_id, emoji, since FROM reactions WHERE conversation = $1 AND seq = k.seq
+             AND since IS NOT NULL AND ($3::text IS NULL OR user_id = $3) ORDER BY user_id, emoji LIMIT $4) r
     ORDER BY i, r.user_id, r.emoji LIMIT $4";
 
 impl PostgresStore {
