@@ -123,18 +123,17 @@ impl KafkaLog {
         let public_topics = PublicTopic::ALL.map(|topic| settings.named(topic.name()));
         let (appender, readers, questions, admin) = start_clients(&settings, &topics, &options).await?;
         let metadata = questions.reach().await?;
-        let state = State { epoch: options.epoch, partitions: options.partitions.unwrap_or(PARTITIONS) };
-        let mut log = Self { settings, state, topics, public_topics, appender, readers, questions, admin };
-        let cluster =
-            Topics { admin: &log.admin, questions: &log.questions, replication: log.settings.replication };
-        let meta = log.meta();
-        let mut wanted = vec![Wanted { name: meta.topic.to_string(), partitions: 1, kept: Kept::ByUs }];
+        let cluster = Topics { admin: &admin, questions: &questions, replication: settings.replication };
+        let meta_topic = settings.named(meta::TOPIC);
+        let mut wanted = vec![Wanted { name: meta_topic.clone(), partitions: 1, kept: Kept::ByUs }];
         cluster.make_missing(&wanted, &metadata).await?;
+        let meta =
+            Meta { topic: meta_topic.into(), appender: &appender, readers: &readers, questions: &questions };
         let state = match meta.read().await? {
             Some(state) => state,
             None => {
                 // An operator may have made the topics beforehand.
-                let made = log.topics.iter().find_map(|topic| found(&metadata, topic));
+                let made = topics.iter().find_map(|topic| found(&metadata, topic));
                 let made = made.map(|topic| topic.partitions().len() as u32);
                 let partitions = options.partitions.or(made).unwrap_or(PARTITIONS);
                 meta.write(Change::Made { epoch: options.epoch, partitions }).await?
@@ -148,13 +147,12 @@ impl KafkaLog {
             );
             return Err(Error::new(ErrorKind::Invalid, why));
         }
-        let ours = log.topics.iter().map(|name| (name.to_string(), Kept::ByUs));
-        let public = log.public_topics.iter().map(|name| (name.clone(), Kept::For(options.public_retention)));
+        let ours = topics.iter().map(|name| (name.to_string(), Kept::ByUs));
+        let public = public_topics.iter().map(|name| (name.clone(), Kept::For(options.public_retention)));
         wanted.extend(ours.chain(public).map(|(name, kept)| Wanted { name, partitions, kept }));
         cluster.make_missing(&wanted, &metadata).await?;
         cluster.check(&wanted).await?;
-        log.state = state;
-        Ok(log)
+        Ok(Self { settings, state, topics, public_topics, appender, readers, questions, admin })
     }
 
     /// Begins a new incarnation: nothing known of positions holds any more. For tools that mend or fill a log, with
@@ -163,12 +161,15 @@ impl KafkaLog {
     /// # Errors
     /// `Invalid` unless `epoch` is greater than the log's.
     pub async fn begin_epoch(&mut self, epoch: u32) -> Result<()> {
-        let state = self.meta().write(Change::Begun { epoch }).await?;
-        if state.epoch != epoch || epoch == self.state.epoch {
-            let why = format!("epoch {epoch} cannot follow epoch {}", state.epoch);
+        let topic = self.settings.named(meta::TOPIC).into();
+        let meta =
+            Meta { topic, appender: &self.appender, readers: &self.readers, questions: &self.questions };
+        let before = meta.read().await?.map_or(0, |state| state.epoch);
+        if epoch <= before {
+            let why = format!("epoch {epoch} cannot follow epoch {before}");
             return Err(Error::new(ErrorKind::Invalid, why));
         }
-        self.state = state;
+        self.state = meta.write(Change::Begun { epoch }).await?;
         Ok(())
     }
 
@@ -176,11 +177,6 @@ impl KafkaLog {
     /// does the same without waiting.
     pub async fn close(&self) {
         self.appender.close().await;
-    }
-
-    fn meta(&self) -> Meta<'_> {
-        let topic = Arc::from(self.settings.named(meta::TOPIC));
-        Meta { topic, appender: &self.appender, readers: &self.readers, questions: &self.questions }
     }
 
     fn place(&self, topic: Topic, partition: u32) -> Result<Place> {

@@ -47,7 +47,7 @@ impl Admin {
         Ok(())
     }
 
-    /// What topics are set to, in the order given.
+    /// What topics are set to.
     pub(super) async fn settings_of(&self, topics: &[&str]) -> Result<Vec<ConfigResource>> {
         let topics = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect::<Vec<_>>();
         let found = self.client()?.describe_configs(&topics, &options()).await;

@@ -66,8 +66,7 @@ impl KafkaFollower {
     }
 
     /// What a failure means for the reader, if anything.
-    async fn judge(&mut self, failure: &KafkaError) -> Result<()> {
-        self.reading = None;
+    async fn judge(&self, failure: &KafkaError) -> Result<()> {
         match error::code(failure) {
             Some(Code::AutoOffsetReset) => admits(self.questions.bounds(&self.place).await?, self.next),
             Some(Code::LogTruncation) => Err(Error::new(ErrorKind::Truncated, failure.clone())),
@@ -96,9 +95,9 @@ pub(super) fn admits(Bounds { start, end }: Bounds, from: u64) -> Result<()> {
 impl Follower for KafkaFollower {
     async fn next(&mut self) -> Result<Vec<Record>> {
         loop {
-            if let Some(failure) = self.failure.clone() {
+            if let Some(failure) = self.failure.take() {
+                self.reading = None;
                 self.judge(&failure).await?;
-                self.failure = None;
             }
             if self.reading.is_none() {
                 self.begin().await?;

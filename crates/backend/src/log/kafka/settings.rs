@@ -15,7 +15,7 @@ const PORT: u16 = 9092;
 /// How long a record may take from the call of `append` until its outcome is called unknown.
 pub(super) const DELIVERY: Duration = Duration::from_secs(10);
 
-/// How long any other request may take.
+/// How long any other request of ours may take, with the search for a leader.
 pub(super) const REQUEST: Duration = Duration::from_secs(6);
 
 /// The largest batch of records that is sent; the topics must take it. Room for a record of
@@ -49,9 +49,9 @@ impl Settings {
         for (name, value) in [
             ("client.id", "chat4all"),
             ("bootstrap.servers", &url.addresses(PORT).join(",")),
-            // A broker that died is noticed, and its successor found, in a second or two; librdkafka's own
-            // times are made for batch jobs.
-            ("socket.timeout.ms", &ms(REQUEST)),
+            // The successor of a broker that died is found in a second or two, that of one that hangs when this
+            // time is over; librdkafka's own times are made for batch jobs.
+            ("socket.timeout.ms", "4000"),
             ("socket.connection.setup.timeout.ms", "3000"),
             ("socket.keepalive.enable", "true"),
             ("api.version.request.timeout.ms", "3000"),

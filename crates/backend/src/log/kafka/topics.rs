@@ -4,7 +4,7 @@ use super::admin::Admin;
 use super::questions::Questions;
 use super::settings::MAX_BATCH_BYTES;
 use crate::{Error, ErrorKind, Result};
-use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::admin::{NewTopic, OwnedResourceSpecifier as Named, TopicReplication};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -65,8 +65,14 @@ impl Topics<'_> {
         let names = wanted.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>();
         let configs = self.admin.settings_of(&names).await?;
         let mut faults = Vec::new();
-        for (topic, config) in wanted.iter().zip(&configs) {
-            let Some(found) = found(&metadata, &topic.name) else { continue };
+        for topic in wanted {
+            let config = configs
+                .iter()
+                .find(|config| matches!(&config.specifier, Named::Topic(name) if *name == topic.name));
+            let (Some(found), Some(config)) = (found(&metadata, &topic.name), config) else {
+                let why = format!("topic `{}` went away while it was looked at", topic.name);
+                return Err(Error::new(ErrorKind::Unavailable, why));
+            };
             let is = Is {
                 partitions: found.partitions().len(),
                 copies: found.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0),
