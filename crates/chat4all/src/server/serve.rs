@@ -1,14 +1,15 @@
 //! `chat4all serve`
 
-use super::settings::{LogFormat, Registration, Role, Settings, Switch};
+use super::settings::{LogFormat, PublicTopics, Registration, Role, Settings, Switch};
 use chat4all_backend::folder::DataFolder;
 use chat4all_server::account::{self, AccountSettings, Ambient, AuthLimits};
 use chat4all_server::app::{App, AppSettings, Roles};
 use chat4all_server::clock::system_clock;
 use chat4all_server::http::HttpSettings;
-use chat4all_server::installation::Installation;
+use chat4all_server::installation::{EMBEDDED, Installation};
 use chat4all_server::live::LiveSettings;
 use chat4all_server::operator::{self, Operator};
+use chat4all_server::public_topics::{Gap, PublicTopicsSettings, SchemaRegistry};
 use chat4all_server::secret::Secret;
 use chat4all_server::shutdown::{self, Shutdown};
 use chat4all_server::ws::GatewaySettings;
@@ -163,8 +164,24 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
         metrics: super::metrics::install()?,
         max_connections: settings.max_connections,
         pause_router: settings.pause_router,
-        public_topics: None,
+        public_topics: public_topics(settings)?,
     })
+}
+
+fn public_topics(settings: &Settings) -> Outcome<Option<PublicTopicsSettings>> {
+    let gap = match settings.public_topics {
+        PublicTopics::Off => return Ok(None),
+        PublicTopics::Auto | PublicTopics::On => Gap::Stop,
+        PublicTopics::SkipGap => Gap::Skip,
+    };
+    if settings.public_topics != PublicTopics::Auto && settings.engines.log_url == EMBEDDED {
+        return Err(
+            "--public-topics: nobody else can read an embedded log; name one on Kafka with --log-url".into(),
+        );
+    }
+    let registry = settings.schema_registry_url.as_deref().map(SchemaRegistry::open).transpose();
+    let registry = registry.map_err(|error| format!("--schema-registry-url: {}", error.message()))?;
+    Ok(Some(PublicTopicsSettings { registry, gap }))
 }
 
 /// Without a list pages of every origin may connect, which is safe as tokens are no cookies.
