@@ -1,7 +1,8 @@
 """The public topics as two clients that are not ours read them: `confluent-kafka` with its JSON deserializer, which takes
 each record's schema from the registry and holds the record against it, and `kcat`.
 
-Set CHAT4ALL_SERVER, CHAT4ALL_KAFKA (host:port), CHAT4ALL_REGISTRY_URL and, where the topics have one, CHAT4ALL_TOPIC_PREFIX.
+Set CHAT4ALL_SERVER, CHAT4ALL_KAFKA (host:port), CHAT4ALL_REGISTRY_URL and, where the log's URL has a prefix (`kafka://host/PREFIX`),
+CHAT4ALL_TOPIC_PREFIX.
 Each check is counted, as a test runner would.
 """
 
@@ -22,6 +23,7 @@ SERVER = os.environ["CHAT4ALL_SERVER"]
 KAFKA = os.environ["CHAT4ALL_KAFKA"]
 REGISTRY = os.environ["CHAT4ALL_REGISTRY_URL"]
 PREFIX = os.environ.get("CHAT4ALL_TOPIC_PREFIX", "")
+PREFIX = PREFIX and PREFIX + "."
 PATIENCE = 60
 TEXTS = ["plain", "family 👨‍👩‍👧‍👦", "你好 مرحبا", 'tab\tnewline\nquote" backslash\\ </script>', "😀" * 4_000]
 passed = 0
