@@ -168,19 +168,20 @@ fn app_settings(settings: &Settings, secret: Secret, address: SocketAddr) -> Out
     })
 }
 
-/// How the topics for others are written; none if they are not.
 fn public_topics(settings: &Settings) -> Outcome<Option<PublicTopicsSettings>> {
-    let readable = settings.engines.log_url != EMBEDDED;
-    match settings.public_topics {
+    let gap = match settings.public_topics {
         PublicTopics::Off => return Ok(None),
-        PublicTopics::Auto if !readable => return Ok(None),
-        PublicTopics::On if !readable => {
-            return Err("--public-topics on: nobody else can read an embedded log; name one with --log-url".into());
-        }
-        PublicTopics::Auto | PublicTopics::On => {}
+        PublicTopics::Auto | PublicTopics::On => Gap::Stop,
+        PublicTopics::SkipGap => Gap::Skip,
+    };
+    if settings.public_topics != PublicTopics::Auto && settings.engines.log_url == EMBEDDED {
+        return Err(
+            "--public-topics: nobody else can read an embedded log; name one on Kafka with --log-url".into(),
+        );
     }
-    let registry = settings.schema_registry_url.as_deref().map(SchemaRegistry::open).transpose()?;
-    Ok(Some(PublicTopicsSettings { registry, gap: Gap::Stop }))
+    let registry = settings.schema_registry_url.as_deref().map(SchemaRegistry::open).transpose();
+    let registry = registry.map_err(|error| format!("--schema-registry-url: {}", error.message()))?;
+    Ok(Some(PublicTopicsSettings { registry, gap }))
 }
 
 /// Without a list pages of every origin may connect, which is safe as tokens are no cookies.

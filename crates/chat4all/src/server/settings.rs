@@ -137,7 +137,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT4ALL_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
     /// Topics for others (`message.created`, …), with what is written in them: for the operator's own systems. `auto`: where
-    /// the log is Kafka.
+    /// the log is Kafka; `skip-gap`: also behind what is gone from the log, which otherwise stops them.
     #[arg(long, env = "CHAT4ALL_PUBLIC_TOPICS", value_enum, default_value_t = PublicTopics::Auto)]
     pub public_topics: PublicTopics,
     /// A Confluent-compatible schema registry for the topics that others read.
@@ -181,6 +181,8 @@ pub enum PublicTopics {
     Auto,
     /// Always.
     On,
+    /// Always, going on where the log begins if what is to be told next is gone from it.
+    SkipGap,
     /// Never.
     Off,
 }

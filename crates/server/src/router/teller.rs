@@ -3,6 +3,7 @@
 //! Nothing waits for it but the trimming of `events`: a publisher or a schema registry that is away holds back what
 //! others are told, and nothing that users see.
 
+use super::projector::answer;
 use crate::engines::Engines;
 use crate::events::{Events, Happening};
 use crate::public_topics::{Gap, PublicTopics, READER};
@@ -17,8 +18,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How long an engine may take to answer.
-const ANSWER: Duration = Duration::from_secs(30);
 /// How long it may take for the last word of a process that stops.
 const LAST_ANSWER: Duration = Duration::from_secs(3);
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -144,10 +143,4 @@ impl Teller {
 /// Whether the log no longer goes on where the teller was.
 fn is_gap(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::Trimmed | ErrorKind::Truncated)
-}
-
-/// What an engine answers, in time.
-async fn answer<T>(question: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| Error::new(ErrorKind::OutcomeUnknown, "an engine did not answer in time");
-    timeout(ANSWER, question).await.map_err(late).and_then(|answer| answer)
 }

@@ -1,7 +1,12 @@
 //! The router over the embedded engines, with a log, a store and a publisher that fail, are late and stand still as
 //! told, and a group that shares out partitions as told. At the end everything is held against the fold of the log.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod cases;
 mod chaos;
