@@ -187,11 +187,18 @@ impl Range {
             _ => Err(ParsingError::from("a node without an address")),
         };
         Ok(Self {
-            first: u16::from_redis_value_ref(first)?,
-            last: u16::from_redis_value_ref(last)?,
+            first: end(first)?,
+            last: end(last)?,
             nodes: nodes.iter().map(node).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// An end of a range; the library's own reading of a small number wraps around.
+fn end(value: &Value) -> Result<u16, ParsingError> {
+    let number = i64::from_redis_value_ref(value)?;
+    let slot = u16::try_from(number).ok().filter(|slot| *slot < SLOTS);
+    slot.ok_or_else(|| ParsingError::from("a range beyond the slots"))
 }
 
 /// What a node says that does not have a slot, or not all of it.
