@@ -1,4 +1,5 @@
 //! What files need of their store × every engine, one named test each; and what only S3, or only a folder, has beside.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stderr, reason = "a test says why it does not run")]
 
 #[path = "blobs_contract/cases.rs"]

@@ -1,6 +1,7 @@
 //! What the bus on Redis does while servers die, pause, fail over and move; and what it says when it is not let in.
 //!
 //! Each test starts servers of its own. Where `redis-server` and `redis-cli` are not installed, all are ignored.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stderr, reason = "a test says why it does not run, and what it measured")]
 
 #[path = "bus_faults/cluster.rs"]

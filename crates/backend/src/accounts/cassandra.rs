@@ -74,7 +74,6 @@ pub struct CassandraAccounts {
     claims: Claims,
     names: Names,
     ids: Ids,
-    buckets: Arc<Buckets>,
     tokens: Tokens,
     agenda: Agenda,
     audit: Arc<AuditLog>,
@@ -97,7 +96,7 @@ impl CassandraAccounts {
             Tokens::prepare(c),
             Agenda::prepare(c, &users),
         )?;
-        Ok(Self { users, claims, names, ids, buckets, tokens, agenda, audit })
+        Ok(Self { users, claims, names, ids, tokens, agenda, audit })
     }
 }
 
@@ -168,7 +167,7 @@ impl Accounts for CassandraAccounts {
     }
 
     async fn create_bot(&self, bot: NewAccount, key: NewKey, limit: usize, audit: AuditEntry) -> Result<()> {
-        self.make_bot(&bot, &key, limit, &audit).await
+        Box::pin(self.make_bot(&bot, &key, limit, &audit)).await
     }
 
     async fn bots(&self, owner: &UserId) -> Result<Vec<Bot>> {

@@ -92,8 +92,11 @@ async fn rows(client: &ClientWrapper, statement: &Statement, params: &Params<'_>
     client.query_raw(statement, params).await?.try_collect().await
 }
 
+/// A request on its way.
+type Request<'a> = BoxFuture<'a, Result<Vec<Row>, Error>>;
+
 /// What a request that was sent will be answered.
-struct Answer<'a>(Pin<Box<MaybeDone<BoxFuture<'a, Result<Vec<Row>, Error>>>>>);
+struct Answer<'a>(Pin<Box<MaybeDone<Request<'a>>>>);
 
 impl<'a> Answer<'a> {
     /// Sends a request, which happens when it is polled first. Waits for nothing.

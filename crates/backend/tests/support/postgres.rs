@@ -1,4 +1,5 @@
 //! A schema of its own for each test in the PostgreSQL that `CHAT4ALL_TEST_POSTGRES_URL` names.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use chat4all_backend::address::EngineUrl;
 use std::sync::atomic::{AtomicU64, Ordering};

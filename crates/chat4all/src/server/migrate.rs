@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((urls.log.as_str(), urls.store.as_str()), ("kafka://a,b", "postgres://me@db/chat"));
         assert_eq!(urls.accounts(), "postgres://me@db/chat");
         let urls = target(&options(&["./new"])).unwrap();
-        assert!(urls.is_embedded() && urls.data == PathBuf::from("./new"));
+        assert!(urls.is_embedded() && urls.data == std::path::Path::new("./new"));
         let urls = target(&options(&["./new", "cassandra://c/k"])).unwrap();
         assert_eq!((urls.log.as_str(), urls.store.as_str()), (EMBEDDED, "cassandra://c/k"));
     }

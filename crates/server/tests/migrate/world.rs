@@ -27,7 +27,6 @@ pub(crate) struct World {
     pub(crate) api_key: String,
     /// Of the first person, from before.
     pub(crate) cursor: String,
-    pub(crate) invite: String,
     /// Ended before.
     pub(crate) gone: Person,
 }
@@ -50,7 +49,7 @@ impl World {
             json!({"display_name": "Ann Other", "email": "ann@example.org", "time_zone": "Europe/Lisbon"});
         assert_eq!(app.call(Call::patch("/auth/me").by(&ann).json(&profile)).await.status, 200);
         let api_key = bots(&app, &ann).await;
-        let invite = app.accounts.create_invite(Actor::Operator, Duration::from_secs(3600)).await.unwrap();
+        app.accounts.create_invite(Actor::Operator, Duration::from_secs(3600)).await.unwrap();
 
         let group = app.group(&ann, &[&bob, &cyd, &root]).await;
         talk(&app, &group, [&ann, &bob, &cyd]).await;
@@ -73,7 +72,7 @@ impl World {
         let told = everything(&app, &people, &conversations).await;
         let cursor = app.get(&people[0], "/v1/sync").await.text("cursor");
         app.close().await;
-        Self { folder, people, conversations, told, api_key, cursor, invite, gone }
+        Self { folder, people, conversations, told, api_key, cursor, gone }
     }
 
     /// Its engines.

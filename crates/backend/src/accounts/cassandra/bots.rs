@@ -38,7 +38,7 @@ impl CassandraAccounts {
             let key = changes.key(bot, key)?;
             Ok(Decision::Change(vec![account, session, key, changes.audit(bot, &audit.entry_id)], ()))
         });
-        made.await?;
+        Box::pin(made).await?;
         self.settle_audit(audit).await;
         Ok(())
     }

@@ -169,7 +169,7 @@ impl<'p> Projector<'p> {
         };
         self.rows.push(write);
         // Seqs have no holes, so every bucket has its first one.
-        if fact.seq() == 1 || fact.seq() % super::column::BUCKET == 0 {
+        if fact.seq() == 1 || fact.seq().is_multiple_of(super::column::BUCKET) {
             self.rows.push(self.writes.bucket.at(stamp, &(c, bucket))?);
         }
         Ok(())

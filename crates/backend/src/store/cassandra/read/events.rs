@@ -180,9 +180,9 @@ impl Read<'_> {
     async fn position_of(&self, c: &ConversationId, seq: u64) -> Result<Option<Position>> {
         let key = key(c, seq);
         let message = self.row(&self.queries.message_position, &key);
-        let (message, other): (Option<(Option<i64>,)>, Option<(Option<i64>,)>) =
-            try_join!(message, self.row(&self.queries.event_position, &key))?;
-        Ok(message.or(other).and_then(|(at,)| at).map(position))
+        let (message, other) = try_join!(message, self.row(&self.queries.event_position, &key))?;
+        let found: Option<(Option<i64>,)> = message.or(other);
+        Ok(found.and_then(|(at,)| at).map(position))
     }
 
     /// Conversations with events, in the order of their tokens.
