@@ -150,7 +150,11 @@ async fn look(store: &dyn Store, bench: &dyn Store, conversation: ConversationId
         match look_once(store, bench, &mut look).await {
             Ok(()) => {}
             // What cannot be read is wrong like what reads otherwise.
-            Err(error) if error.kind == ErrorKind::Corrupt => look.wrong = Some(error.to_string()),
+            Err(error) if error.kind == ErrorKind::Corrupt => {
+                look.wrong = Some(error.to_string());
+                // Its members are not to be told that their memberships are wrong as well.
+                look.memberships = memberships(store, &look.conversation).await?;
+            }
             Err(error) => return Err(error),
         }
         if look.wrong.is_none() {
@@ -166,12 +170,17 @@ async fn look_once(store: &dyn Store, bench: &dyn Store, look: &mut Look) -> Res
     events(store, bench, 0, conversation).await?;
     let parts = derived(bench, conversation).await?.differences(&look.found);
     look.wrong = words(&parts);
-    let members = bench.members_between(conversation, 0, END, MEMBERS).await?;
-    look.memberships = members
-        .into_iter()
-        .map(|interval| (interval.user.clone(), (conversation.clone(), interval)))
-        .collect();
+    look.memberships = memberships(bench, conversation).await?;
     Ok(())
+}
+
+async fn memberships(
+    store: &dyn Store,
+    conversation: &ConversationId,
+) -> Result<Vec<(UserId, (ConversationId, Interval))>> {
+    let members = store.members_between(conversation, 0, END, MEMBERS).await?;
+    let of = |interval: Interval| (interval.user.clone(), (conversation.clone(), interval));
+    Ok(members.into_iter().map(of).collect())
 }
 
 /// Compares the memberships that are kept by person with those of the conversations.

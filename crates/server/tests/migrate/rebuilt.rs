@@ -41,18 +41,11 @@ async fn damaged_tables_are_found_and_mended() {
         ("UPDATE conversations SET head_position = head_position + 1", "name and counters"),
         ("UPDATE conversations SET head = NULL, head_position = -1", "name and counters"),
         ("UPDATE conversations SET about = NULL, about_position = -1", "no beginning"),
-        ("UPDATE events SET key = key + 1 WHERE key IS NOT NULL", "ids"),
     ] {
         damage(&world, sql);
         let embedded = world.open();
         let checked = check(&embedded.engines(), scratch.path(), &quiet).await.unwrap();
         assert!(found(&checked).iter().any(|what| what.contains(parts)), "{sql}: {checked:?}");
-        if parts == "ids" {
-            // Part of the event rows themselves: nothing to make them from.
-            embedded.close().await;
-            damage(&world, "UPDATE events SET key = key - 1 WHERE key IS NOT NULL");
-            continue;
-        }
         let done = rebuild(&embedded.engines(), scratch.path(), &quiet).await.unwrap();
         assert_eq!(found(&done.before), found(&checked), "{sql}");
         assert!(done.after.differences.is_empty(), "{sql}: {:?}", done.after);

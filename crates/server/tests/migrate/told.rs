@@ -9,6 +9,7 @@ pub(crate) async fn everything(
     people: &[Person],
     conversations: &[String],
 ) -> Vec<(String, Value)> {
+    app.until(&people[0], "/ready", |report| report["ready"] == true).await;
     let mut told = Vec::new();
     for person in people {
         let mut ask = async |path: String| {

@@ -10,6 +10,7 @@ use chat4all_model::command::{Action, Command, Content, Count, Marker, Send};
 use chat4all_model::id::{ConversationId, UserId};
 use chat4all_model::record::{VERSION, encode_command};
 use chat4all_server::account::Actor;
+use chat4all_server::clock::system_clock;
 use chat4all_server::engines::Embedded;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -103,7 +104,7 @@ pub(crate) fn target(folder: &Path, partitions: u32) -> Embedded {
     let options = log::Options { partitions: Some(partitions), epoch: 2, ..log::Options::default() };
     // Made before it is opened with all else: only a new file takes an epoch.
     drop(EmbeddedLog::open(&data, options).unwrap());
-    support::embedded(folder)
+    Embedded::open(data, None, &system_clock()).unwrap()
 }
 
 /// Asks for a change and wants it done.

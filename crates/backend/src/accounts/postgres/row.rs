@@ -132,7 +132,8 @@ pub(super) async fn insert_names(step: &Step, account: &Account) -> Result<(), F
 /// Appends to the audit log; an entry that is there already stays as it is.
 pub(super) async fn insert_audit(step: &Step, entry: &AuditEntry) -> Result<(), Fault> {
     let sql =
-        "INSERT INTO audit (entry_id, at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)";
+        "INSERT INTO audit (entry_id, at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT DO NOTHING";
     step.run(
         sql,
         &[
