@@ -10,11 +10,19 @@ say() { echo "setup: $*" >&2; }
 
 # need COMMAND PACKAGE REASON
 need() {
-  command -v "$1" >/dev/null 2>&1 && return
+  command -v "$1" >/dev/null 2>&1 || install "$2" "$3"
+}
+
+# need_file FILE PACKAGE REASON
+need_file() {
+  [ -e "$1" ] || install "$2" "$3"
+}
+
+install() {
   local sudo=""
   [ "$(id -u)" = 0 ] || sudo=sudo
-  say "installing $2: $3"
-  $sudo apt-get install -y -qq "$2" >/dev/null 2>&1 || { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$2" >/dev/null; }
+  say "installing $1: $2"
+  $sudo apt-get install -y -qq "$1" >/dev/null 2>&1 || { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$1" >/dev/null; }
 }
 
 venv() { # venv NAME PACKAGE...
@@ -30,7 +38,9 @@ venv() { # venv NAME PACKAGE...
 }
 
 command -v cargo >/dev/null 2>&1 || { say "the Rust toolchain (cargo 1.95 or later) is missing; see https://rustup.rs"; exit 1; }
-need cc build-essential "SQLite and the cryptography are compiled from C"
+need cc build-essential "SQLite, the cryptography and Kafka's client are compiled from C"
+need pkg-config pkg-config "it tells where OpenSSL is"
+need_file /usr/include/openssl/ssl.h libssl-dev "Kafka's client speaks TLS through it; it is linked in, the binary needs none"
 
 case "${1:-build}" in
   build) ;;
