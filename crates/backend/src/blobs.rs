@@ -24,6 +24,8 @@ use tokio::time::timeout;
 const CHECK_LIMIT: Duration = Duration::from_secs(4);
 /// A key that is asked for to see whether anybody answers. Nothing is ever put there.
 const ANY_KEY: &str = "ready";
+/// Of an embedded installation, in its data folder.
+const FOLDER: &str = "blobs";
 
 /// Where files are. Cheap to clone.
 #[derive(Clone)]
@@ -71,8 +73,8 @@ impl fmt::Debug for Blobs {
 /// Within five seconds: `Invalid` if the URL is wrong or refused, `Unavailable` if the store cannot be reached.
 pub async fn open(url: &str, data: &Path) -> Result<Blobs> {
     let blobs = match url.split_once("://").map_or((url, ""), |(scheme, rest)| (scheme, rest)) {
-        ("embedded", "") => in_folder(data.join("blobs")).await?,
-        ("file", path) => in_folder(folder(path)?).await?,
+        ("embedded", "") => made(data.join(FOLDER)).await?,
+        ("file", path) => made(folder(path)?).await?,
         ("s3", _) => s3::open(EngineUrl::parse(url)?).await?,
         ("gs" | "az" | "azure", _) => {
             return Err(invalid("this build keeps files on S3 or in a folder only: `s3://…`, `file:///…`"));
@@ -88,6 +90,14 @@ pub async fn open(url: &str, data: &Path) -> Result<Blobs> {
 }
 
 impl Blobs {
+    /// Those of an embedded installation, in its data folder `data`, made if they are not there. Blocks.
+    ///
+    /// # Errors
+    /// `Unavailable` if the folder cannot be made.
+    pub fn embedded(data: &Path) -> Result<Self> {
+        in_folder(data.join(FOLDER))
+    }
+
     /// Whether the store answers and lets us in. Asks it.
     ///
     /// # Errors
@@ -168,9 +178,14 @@ fn folder(path: &str) -> Result<PathBuf> {
     }
 }
 
-async fn in_folder(folder: PathBuf) -> Result<Blobs> {
+async fn made(folder: PathBuf) -> Result<Blobs> {
+    let ended = |error| unavailable(format!("making the folder ended badly: {error}"));
+    tokio::task::spawn_blocking(|| in_folder(folder)).await.map_err(ended)?
+}
+
+fn in_folder(folder: PathBuf) -> Result<Blobs> {
     let named = |error: &dyn fmt::Display| unavailable(format!("{}: {error}", folder.display()));
-    tokio::fs::create_dir_all(&folder).await.map_err(|error| named(&error))?;
+    std::fs::create_dir_all(&folder).map_err(|error| named(&error))?;
     // A file is on the disk before anybody hears that it is kept.
     let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| named(&error))?.with_fsync(true);
     Ok(Blobs { store: Arc::new(store), signer: None, place: Place::Folder(folder) })

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use chat4all_backend::Result;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
+use chat4all_backend::blobs::Blobs;
 use chat4all_backend::bus::{Bus, EmbeddedBus};
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog, EventLog, Publisher};
@@ -20,6 +21,8 @@ pub struct Engines {
     pub accounts: Arc<dyn Accounts>,
     /// What may be lost.
     pub bus: Arc<dyn Bus>,
+    /// Files.
+    pub blobs: Blobs,
     /// Writes what others are told; none where the log has no topics for others.
     pub publisher: Option<Arc<dyn Publisher>>,
 }
@@ -34,6 +37,8 @@ pub struct Embedded {
     pub store: Arc<EmbeddedStore>,
     /// `accounts.db`
     pub accounts: Arc<EmbeddedAccounts>,
+    /// `blobs/`
+    pub blobs: Blobs,
 }
 
 impl Embedded {
@@ -48,6 +53,7 @@ impl Embedded {
             log: Arc::new(EmbeddedLog::open(&folder, log_options)?),
             store: Arc::new(EmbeddedStore::open(&folder, store_options)?),
             accounts: Arc::new(EmbeddedAccounts::open(folder.path())?),
+            blobs: Blobs::embedded(folder.path())?,
             folder,
         })
     }
@@ -60,6 +66,7 @@ impl Embedded {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.accounts) as _,
             bus: Arc::new(EmbeddedBus::new()),
+            blobs: self.blobs.clone(),
             publisher: None,
         }
     }

@@ -6,7 +6,8 @@ use crate::secret::{Secret, SecretError};
 use chat4all_backend::accounts::PostgresAccounts;
 use chat4all_backend::accounts::cassandra::CassandraAccounts;
 use chat4all_backend::accounts::{Accounts, EmbeddedAccounts};
-use chat4all_backend::address::EngineUrl;
+use chat4all_backend::address::{EngineUrl, masked};
+use chat4all_backend::blobs::{self, Blobs};
 use chat4all_backend::bus::RedisBus;
 use chat4all_backend::bus::{Bus, EmbeddedBus};
 use chat4all_backend::folder::DataFolder;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 /// What stands in a setting for an engine in the data folder.
 pub const EMBEDDED: &str = "embedded";
 /// Ports whose engine may belong to one process.
-const PORTS: usize = 4;
+const PORTS: usize = 5;
 
 /// Where the engines of an installation are: `embedded` or a URL each, as the settings name them.
 #[derive(Debug, Clone)]
@@ -101,6 +102,7 @@ impl EngineUrls {
             ("--store-url", &self.store),
             ("--accounts-url", self.accounts()),
             ("--bus-url", &self.bus),
+            ("--blobs-url", &self.blobs),
         ];
         settings.into_iter().filter(|(_, url)| *url == EMBEDDED).map(|(name, _)| name).collect()
     }
@@ -152,8 +154,9 @@ impl Installation {
         let store = opening.store().await.map_err(|e| named("--store-url", e))?;
         let accounts = opening.accounts().await.map_err(|e| named("--accounts-url", e))?;
         let bus = opening.bus().await.map_err(|e| named("--bus-url", e))?;
+        let blobs = opening.blobs().await.map_err(|e| named("--blobs-url", e))?;
         let Opening { ports, folder, log: embedded_log, kafka, store: embedded_store, .. } = opening;
-        let engines = Engines { log, store, accounts, bus, publisher };
+        let engines = Engines { log, store, accounts, bus, blobs, publisher };
         Ok(Self { engines, ports, folder, log: embedded_log, kafka, store: embedded_store })
     }
 
@@ -279,6 +282,18 @@ impl Opening<'_> {
             }
             other => Err(unknown(other, "redis://, rediss://, redis+sentinel:// and redis+cluster://")),
         }
+    }
+
+    async fn blobs(&mut self) -> Result<Blobs> {
+        let url = &self.urls.blobs;
+        let blobs = blobs::open(url, &self.urls.data).await?;
+        if url == EMBEDDED {
+            self.embedded("blobs", "blobs", "every file is synced to disk");
+        } else {
+            let engine = if url.starts_with("s3:") { "s3" } else { "folder" };
+            self.line("blobs", engine, &masked(&self.urls.blobs), "every answer is kept");
+        }
+        Ok(blobs)
     }
 
     fn folder(&self) -> Result<DataFolder> {

@@ -32,7 +32,7 @@ pub(super) async fn health() -> Body<Health> {
 #[utoipa::path(
     get, path = "/ready", tag = "operations", security(()),
     responses(
-        (status = 200, description = "Each engine is well", body = Report),
+        (status = 200, description = "Each engine is well that messages need", body = Report),
         (status = 503, description = "What is not well, by name", body = Report),
     ),
 )]

@@ -1,6 +1,7 @@
 //! An installation in one process.
 
 use chat4all_backend::accounts::EmbeddedAccounts;
+use chat4all_backend::blobs::Blobs;
 use chat4all_backend::bus::EmbeddedBus;
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog};
@@ -44,6 +45,7 @@ impl World {
             store: Arc::new(EmbeddedStore::open(&data, store::Options::default()).unwrap()),
             accounts: Arc::new(EmbeddedAccounts::open(folder.path()).unwrap()),
             bus: Arc::new(EmbeddedBus::new()),
+            blobs: Blobs::embedded(folder.path()).unwrap(),
             publisher: None,
         };
         let hub = Hub::start(engines.clone(), LiveSettings::default());

@@ -13,7 +13,14 @@ async fn a_process_says_how_it_is() {
     assert_eq!((health.status.as_u16(), health.json()), (200, json!({"status": "ok"})));
     let alice = app.person("alice").await;
     let ready = app.until(&alice, "/ready", |report| report["ready"] == true).await;
-    assert_eq!(ready["engines"], json!({"accounts": "ok", "bus": "ok", "log": "ok", "store": "ok"}));
+    assert_eq!(
+        ready["engines"],
+        json!({"accounts": "ok", "blobs": "ok", "bus": "ok", "log": "ok", "store": "ok"})
+    );
+    std::fs::remove_dir_all(app.embedded.folder.path().join("blobs")).unwrap();
+    let without_files = app.get(&alice, "/ready").await;
+    assert_eq!((without_files.status.as_u16(), &without_files.json()["ready"]), (200, &json!(true)));
+    assert_eq!(without_files.json()["engines"]["blobs"], "Unavailable");
     app.health.bad("partition 1", "no term for 10 s");
     let reply = app.call(Call::get("/ready")).await;
     assert_eq!(

@@ -47,6 +47,7 @@ impl Fuse {
             store: Arc::new(FusedStore { engine: engines.store, fuse: Arc::clone(self) }),
             accounts: Arc::new(FusedAccounts { engine: engines.accounts, fuse: Arc::clone(self) }),
             bus: engines.bus,
+            blobs: engines.blobs,
             publisher: engines.publisher,
         }
     }

@@ -5,6 +5,7 @@ use crate::publisher_double::PublisherDouble;
 use crate::store_double::StoreDouble;
 use crate::truth::{self, Findings};
 use chat4all_backend::accounts::EmbeddedAccounts;
+use chat4all_backend::blobs::Blobs;
 use chat4all_backend::bus::EmbeddedBus;
 use chat4all_backend::folder::DataFolder;
 use chat4all_backend::log::{self, EmbeddedLog};
@@ -30,7 +31,7 @@ pub(crate) struct World {
     accounts: Arc<EmbeddedAccounts>,
     pub(crate) retention: Option<Duration>,
     pub(crate) public_topics: Option<PublicTopicsSettings>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -46,7 +47,7 @@ impl World {
             accounts: Arc::new(EmbeddedAccounts::open(folder.path()).unwrap()),
             retention: None,
             public_topics: Some(PublicTopicsSettings { registry: None, gap: Gap::Stop }),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -59,6 +60,7 @@ impl World {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.accounts) as _,
             bus: Arc::new(EmbeddedBus::new()),
+            blobs: Blobs::embedded(self.folder.path()).unwrap(),
             publisher: Some(Arc::clone(&self.publisher) as _),
         };
         let settings = self.public_topics.clone();

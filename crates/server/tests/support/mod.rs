@@ -41,7 +41,7 @@ pub struct TestApp {
     pub health: Health,
     router: JoinHandle<()>,
     stopper: Stopper,
-    embedded: Embedded,
+    pub embedded: Embedded,
     _folder: Option<TempDir>,
 }
 
