@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use object_store::{ObjectStore, ObjectStoreExt};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(4);
 const ANY_KEY: &str = "ready";
 /// Of an embedded installation, in its data folder.
 const FOLDER: &str = "blobs";
+/// What has a meaning in a URL.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
 /// Where files are. Cheap to clone.
 #[derive(Clone)]
@@ -87,6 +89,13 @@ pub async fn open(url: &str, data: &Path) -> Result<Blobs> {
     };
     blobs.check().await?;
     Ok(blobs)
+}
+
+/// The URL of the files of an embedded installation, for those who do not hold its data folder `data`, an absolute path.
+#[must_use]
+pub fn url_of(data: &Path) -> String {
+    let folder = data.join(FOLDER);
+    format!("file://{}", utf8_percent_encode(&folder.to_string_lossy(), ENCODED))
 }
 
 impl Blobs {

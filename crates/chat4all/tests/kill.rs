@@ -1,58 +1,33 @@
 //! A short storm over the real binary, on every set of engines; `make chaos` and `make chaos-cluster` blow the long ones.
 #![expect(clippy::print_stdout, reason = "a test shows what the storm was")]
 
+mod sets;
+
 use chat4all_bench::chaos::{self, ClusterOptions, Options};
 use libtest_mimic::{Arguments, Failed, Trial};
+use sets::{DISTRIBUTED, EMBEDDED, Set};
 use std::process::ExitCode;
-
-/// Engines that are tried together.
-struct Set {
-    name: &'static str,
-    /// Flag of `serve`, variable of the environment that has the URL, and what makes it this run's own.
-    urls: &'static [(&'static str, &'static str, &'static str)],
-}
-
-const KAFKA: (&str, &str, &str) = ("--log-url", "CHAT4ALL_TEST_KAFKA_URL", "/{run}");
-const REDIS: (&str, &str, &str) = ("--bus-url", "CHAT4ALL_TEST_REDIS_URL", "?prefix={run}");
-const CASSANDRA: (&str, &str, &str) = ("--store-url", "CHAT4ALL_TEST_CASSANDRA_URL", "/{run}?replication=1");
-const POSTGRES: (&str, &str, &str) = ("--store-url", "CHAT4ALL_TEST_POSTGRES_URL", "?schema={run}");
-
-const SETS: &[Set] = &[
-    Set { name: "embedded", urls: &[] },
-    Set { name: "kafka_cassandra_redis", urls: &[KAFKA, CASSANDRA, REDIS] },
-    Set { name: "kafka_postgres_redis", urls: &[KAFKA, POSTGRES, REDIS] },
-];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = SETS.iter().map(|set| {
+    let trials = DISTRIBUTED.into_iter().chain([EMBEDDED]).map(|set| {
         let name = format!("{}::a_server_that_is_killed_under_load_keeps_its_word", set.name);
-        Trial::test(name, || storm(set)).with_ignored_flag(set.flags().is_none())
+        let there = set.is_there();
+        Trial::test(name, move || storm(&set)).with_ignored_flag(!there)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-impl Set {
-    /// Flags of the server; none if an engine is not there.
-    fn flags(&self) -> Option<Vec<String>> {
-        let run = format!("storm{}", std::process::id());
-        let flag = |(flag, variable, own): &(&str, &str, &str)| {
-            let url = std::env::var(variable).ok()?;
-            Some(format!("{flag}={url}{}", own.replace("{run}", &run)))
-        };
-        let mut flags = self.urls.iter().map(flag).collect::<Option<Vec<_>>>()?;
-        if !flags.is_empty() {
-            flags.extend(["--partitions=4".into(), format!("--secret={}", "not a secret ".repeat(4))]);
-        }
-        Some(flags)
-    }
-}
-
 fn storm(set: &Set) -> Result<(), Failed> {
-    let embedded = set.urls.is_empty();
+    let place = set.place(&format!("storm{}", std::process::id()));
+    let embedded = place.is_none();
+    let mut flags = place.map(|place| place.flags()).unwrap_or_default();
+    if !embedded {
+        flags.push("--partitions=4".into());
+    }
     let options = Options {
         server_bin: Some(env!("CARGO_BIN_EXE_chat4all").into()),
-        server_args: set.flags().ok_or("an engine is not there")?,
+        server_args: flags,
         clients: 8,
         conversations: 4,
         seconds: if embedded { 15.0 } else { 45.0 },

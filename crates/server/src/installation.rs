@@ -94,6 +94,20 @@ impl EngineUrls {
         }
     }
 
+    /// The files that engines in the data folder have in it.
+    #[must_use]
+    pub fn files(&self) -> Vec<&'static str> {
+        let files =
+            [("log.db", self.log.as_str()), ("store.db", &self.store), ("accounts.db", self.accounts())];
+        files.into_iter().filter(|(_, url)| *url == EMBEDDED).map(|(file, _)| file).collect()
+    }
+
+    /// Whether the data folder holds anything of the installation.
+    #[must_use]
+    pub fn in_folder(&self) -> bool {
+        !self.files().is_empty() || self.blobs == EMBEDDED
+    }
+
     /// The settings whose engines belong to one process, by name.
     #[must_use]
     pub fn local(&self) -> Vec<&'static str> {
@@ -146,7 +160,7 @@ impl Installation {
     pub async fn open(urls: &EngineUrls, clock: &Clock) -> Result<Self> {
         let mut opening =
             Opening { urls, clock, ports: Vec::new(), folder: None, log: None, kafka: None, store: None };
-        if !urls.local().is_empty() {
+        if urls.in_folder() {
             let data = urls.data.clone();
             opening.folder = Some(blocking(move || DataFolder::open(&data)).await?);
         }
@@ -158,6 +172,12 @@ impl Installation {
         let Opening { ports, folder, log: embedded_log, kafka, store: embedded_store, .. } = opening;
         let engines = Engines { log, store, accounts, bus, blobs, publisher };
         Ok(Self { engines, ports, folder, log: embedded_log, kafka, store: embedded_store })
+    }
+
+    /// The log, if it is on Kafka: what only that can do.
+    #[must_use]
+    pub fn kafka(&self) -> Option<&KafkaLog> {
+        self.kafka.as_deref()
     }
 
     /// The data folder, if an engine is in it.

@@ -24,7 +24,7 @@ pub use difference::{Difference, Differences};
 pub use digest::Part;
 pub use doctor::{Check, Level, Report};
 pub use link::{Link, LinkError, Opened, serve};
-pub use mend::{Mended, mend};
+pub use mend::{Mended, mend_folder, mend_kafka};
 pub use migrate::{Counts, Migrated, Note, migrate};
 pub use rebuild::{Checked, Rebuilt, check, rebuild};
 pub use seed::{SeededConversation, SeededMessages, SeededUser, seed_messages, seed_users};

@@ -17,7 +17,7 @@ use chat4all_server::health::Health;
 use chat4all_server::installation::EngineUrls;
 use chat4all_server::operator::{
     Invite, InviteRequest, Level, Link, LinkError, Named, NewPassword, Operator, Report, SeededMessages,
-    mend, router, seed_messages, seed_users, serve,
+    mend_folder, router, seed_messages, seed_users, serve,
 };
 use chat4all_server::router::RouterOptions;
 use chat4all_server::secret::Secret;
@@ -294,7 +294,7 @@ async fn a_lost_log_is_reported_mended_and_gone_on_from() {
     assert!(sick.level() == Level::Bad && sick.can_be_mended(), "{sick:?}");
     server.stop().await;
 
-    let mended = mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    let mended = mend_folder(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
     assert_eq!((mended.epoch, mended.commands), (Some(2), 3));
     assert!(mended.old_log.unwrap().is_file());
     let server = Server::start(dir.path()).await;
@@ -305,7 +305,7 @@ async fn a_lost_log_is_reported_mended_and_gone_on_from() {
     server.append(&message(8)).await;
     assert_eq!(server.texts(&conversation, 9).await, numbers(0..9));
     server.stop().await;
-    let again = mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    let again = mend_folder(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
     assert_eq!(again.epoch, None, "nothing is left to mend");
 }
 
@@ -324,7 +324,7 @@ async fn a_log_restored_from_an_earlier_moment_is_mended() {
     let link = running(dir.path()).await;
     assert!(report(&link).await.can_be_mended());
     server.stop().await;
-    mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    mend_folder(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
     let server = Server::start(dir.path()).await;
     server.append(&message(7)).await;
     assert_eq!(server.texts(&conversation, 8).await, numbers(0..8));
@@ -376,12 +376,12 @@ async fn mending_that_was_killed_is_done_again() {
 
     // Killed when the new log was in its place and the store did not know of it yet; and another time before that.
     std::fs::copy(&store, &kept).unwrap();
-    mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    mend_folder(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
     std::fs::copy(&kept, &store).unwrap();
     std::fs::create_dir(dir.path().join("mend")).unwrap();
     std::fs::write(dir.path().join("mend/log.db"), "half a log").unwrap();
 
-    let mended = mend(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
+    let mended = mend_folder(DataFolder::open(dir.path()).unwrap(), &system_clock()).await.unwrap();
     assert_eq!((mended.epoch, mended.commands), (Some(3), 1));
     let server = Server::start(dir.path()).await;
     assert_eq!(server.texts(&conversation, 4).await, numbers(0..4));

@@ -155,12 +155,12 @@ impl KafkaLog {
         Ok(Self { settings, state, topics, public_topics, appender, readers, questions, admin })
     }
 
-    /// Begins a new incarnation: nothing known of positions holds any more. For tools that mend or fill a log, with
-    /// nothing else running: others see it when they open the log again.
+    /// Begins a new incarnation: nothing known of positions holds any more. For tools that mend a log, with nothing else
+    /// running: whoever has the log open, this one included, goes on saying the old one until it opens it again.
     ///
     /// # Errors
     /// `Invalid` unless `epoch` is greater than the log's.
-    pub async fn begin_epoch(&mut self, epoch: u32) -> Result<()> {
+    pub async fn begin_epoch(&self, epoch: u32) -> Result<()> {
         let topic = self.settings.named(meta::TOPIC).into();
         let meta =
             Meta { topic, appender: &self.appender, readers: &self.readers, questions: &self.questions };
@@ -169,8 +169,7 @@ impl KafkaLog {
             let why = format!("epoch {epoch} cannot follow epoch {before}");
             return Err(Error::new(ErrorKind::Invalid, why));
         }
-        self.state = meta.write(Change::Begun { epoch }).await?;
-        Ok(())
+        meta.write(Change::Begun { epoch }).await.map(|_| ())
     }
 
     /// Takes no more appends, and returns when those that wait are acknowledged or have failed. Dropping the log

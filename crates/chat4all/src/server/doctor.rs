@@ -5,20 +5,22 @@ use super::settings::{EngineArgs, Settings};
 use chat4all_backend::check::quick_check;
 use chat4all_backend::folder::DataFolder;
 use chat4all_server::clock::system_clock;
-use chat4all_server::operator::{Check, Level, Link, Mended, Report, mend};
+use chat4all_server::installation::{EMBEDDED, EngineUrls, Installation};
+use chat4all_server::operator::{Check, Level, Link, Mended, Report, mend_folder, mend_kafka};
 use clap::Args;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The files of the embedded engines.
-const FILES: [&str; 3] = ["log.db", "store.db", "accounts.db"];
+/// How many files an installation has that is all in its data folder.
+const EMBEDDED_FILES: usize = 3;
 /// The shortest secret that is taken.
 const MIN_SECRET_BYTES: u64 = 32;
 
-/// Why a log across a network is not mended.
-const NO_MENDING: &str = "--mend makes a new log in a data folder; of a log across a network it cannot";
+/// Which installations are not mended.
+const NO_MENDING: &str =
+    "--mend is for an installation that is all in its data folder, or whose log is on Kafka";
 
 /// What the doctor is asked.
 #[derive(Debug, Args)]
@@ -27,9 +29,9 @@ pub struct Options {
     /// One JSON object instead of lines
     #[arg(long)]
     json: bool,
-    /// Where log and store are of two histories, make them one again: the log becomes a new one of a new epoch, the
-    /// old one is kept aside, undecided commands are taken over, and every conversation goes on from what is stored.
-    /// Only while no server runs
+    /// Where log and store are of two histories, make them one again: the log becomes a new one of a new epoch,
+    /// undecided commands are taken over, and every conversation goes on from what is stored. The old log is kept aside
+    /// in a data folder, and trimmed on Kafka. Only while no server runs
     #[arg(long)]
     mend: bool,
     #[command(flatten)]
@@ -54,15 +56,14 @@ pub fn run(options: Options) -> ExitCode {
 async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped> {
     let engines = &options.engines;
     let mut checks = vec![environment(std::env::vars_os())];
-    if engines.urls().local().is_empty() {
-        if options.mend {
-            return Err(Stopped(NO_MENDING.to_owned()));
-        }
+    let urls = engines.urls();
+    if !urls.in_folder() {
         checks.push(secret(engines));
+        let mended = if options.mend { Some(mend(&urls).await?) } else { None };
         let link = engines.link().await?;
         let report = with_report(checks, &link).await?;
         link.close().await;
-        return Ok((report, None));
+        return Ok((report, mended));
     }
     if !engines.data.is_dir() {
         let found = format!("{} is not there", engines.data.display());
@@ -89,13 +90,30 @@ async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped>
         return Ok((Report { running: false, checks, partitions: Vec::new() }, None));
     }
     if options.mend {
-        let data = DataFolder::open(&engines.data).map_err(|e| Stopped(e.to_string()))?;
-        mended = Some(mend(data, &system_clock()).await.map_err(|e| Stopped(e.to_string()))?);
+        mended = Some(mend(&urls).await?);
     }
     let link = engines.link().await?;
     let report = with_report(checks, &link).await?;
     link.close().await;
     Ok((report, mended))
+}
+
+async fn mend(urls: &EngineUrls) -> Result<Mended, Stopped> {
+    let failed = |error: chat4all_backend::Error| Stopped(error.to_string());
+    if urls.files().len() == EMBEDDED_FILES {
+        let data = DataFolder::open(&urls.data).map_err(failed)?;
+        return mend_folder(data, &system_clock()).await.map_err(failed);
+    }
+    if urls.log == EMBEDDED {
+        return Err(Stopped(NO_MENDING.to_owned()));
+    }
+    let installation = Installation::open(urls, &system_clock()).await.map_err(failed)?;
+    let mended = match installation.kafka() {
+        Some(log) => mend_kafka(&installation.engines, log).await.map_err(failed),
+        None => Err(Stopped(NO_MENDING.to_owned())),
+    };
+    installation.close().await;
+    mended
 }
 
 async fn with_report(checks: Vec<Check>, link: &Link) -> Result<Report, Stopped> {
@@ -181,8 +199,9 @@ fn secret(engines: &EngineArgs) -> Check {
 /// The engines' files, which nobody has open. `mends`: whether a lost log is about to be mended.
 fn files(engines: &EngineArgs, mends: bool) -> Result<Vec<Check>, Stopped> {
     let held = DataFolder::open(&engines.data).map_err(|e| Stopped(e.to_string()))?;
-    let present = FILES.map(|name| held.file(name).is_file());
-    if present == [false; 3] {
+    let files = engines.urls().files();
+    let present: Vec<bool> = files.iter().map(|name| held.file(name).is_file()).collect();
+    if !present.contains(&true) {
         return Ok(vec![Check::ok("files", "none yet; the first start makes them")]);
     }
     let check = |(name, present): (&str, bool)| match present {
@@ -199,7 +218,7 @@ fn files(engines: &EngineArgs, mends: bool) -> Result<Vec<Check>, Stopped> {
         ),
         false => Check::bad(name, "is not there", "restore a backup of it"),
     };
-    Ok(FILES.into_iter().zip(present).map(check).collect())
+    Ok(files.into_iter().zip(present).map(check).collect())
 }
 
 fn lines(report: &Report, mended: Option<&Mended>) -> Vec<String> {
@@ -207,7 +226,9 @@ fn lines(report: &Report, mended: Option<&Mended>) -> Vec<String> {
     if let Some(mended) = mended {
         lines.push(match (mended.epoch, &mended.old_log) {
             (None, _) => "mended: there was nothing to mend".to_owned(),
-            (Some(epoch), None) => format!("mended: a new log of epoch {epoch}"),
+            (Some(epoch), None) => {
+                format!("mended: a new log of epoch {epoch} with {} commands of the old one", mended.commands)
+            }
             (Some(epoch), Some(old)) => format!(
                 "mended: a new log of epoch {epoch} with {} commands of the old one, which is kept as {}",
                 mended.commands,

@@ -3,11 +3,12 @@
 use super::operator_link::{Stopped, run as run_to_end, say, say_json};
 use super::tell::teller;
 use chat4all_backend::address::EngineUrl;
+use chat4all_backend::blobs;
 use chat4all_server::clock::system_clock;
 use chat4all_server::installation::{EMBEDDED, EngineUrls, Installation};
 use chat4all_server::operator::{Counts, Differences, Link, Migrated, migrate};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What is copied where.
@@ -64,11 +65,16 @@ async fn copy(options: &Options) -> Result<Migrated, Stopped> {
     };
     let from = open(&EngineUrls::embedded(options.from.clone())).await?;
     target.epoch = from.engines.log.epoch() + 1;
+    target.blobs = from.folder().map_or(target.blobs, |folder| blobs::url_of(&absolute(folder.path())));
     let to = open(&target).await?;
     let migrated = migrate(&from.engines, &to.engines, &teller()).await;
     from.close().await;
     to.close().await;
     migrated.map_err(|error| Stopped(error.to_string()))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Gives each URL its port, by its scheme.

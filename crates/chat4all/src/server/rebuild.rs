@@ -53,8 +53,8 @@ pub fn run(options: Options) -> ExitCode {
 
 async fn open(options: &Options) -> Result<Installation, Stopped> {
     let urls = options.engines.urls();
-    if !urls.local().is_empty() {
-        if !urls.data.join("store.db").is_file() {
+    if urls.in_folder() {
+        if urls.files().contains(&"store.db") && !urls.data.join("store.db").is_file() {
             return Err(Stopped(format!("there is no installation in {}", urls.data.display())));
         }
         if Link::to_running(&urls.data).await.is_some() {
