@@ -2,6 +2,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod disk;
+pub(crate) mod drain;
+pub(crate) mod failover;
 pub(crate) mod fanout;
 pub(crate) mod history;
 pub(crate) mod idle;
@@ -33,6 +35,8 @@ pub(crate) enum Kind {
     Disk(disk::Params),
     Start(start::Params),
     Resume(resume::Params),
+    Drain(drain::Params),
+    Failover(failover::Params),
 }
 
 impl Kind {
@@ -50,6 +54,8 @@ impl Kind {
             "disk" => Self::Disk(of(params)?),
             "start" => Self::Start(of(params)?),
             "resume" => Self::Resume(of(params)?),
+            "drain" => Self::Drain(of(params)?),
+            "failover" => Self::Failover(of(params)?),
             other => return Err(format!("no kind {other}").into()),
         })
     }
@@ -66,7 +72,14 @@ impl Kind {
             Self::Disk(params) => disk::ours(params, program).await,
             Self::Start(params) => start::ours(params, program).await,
             Self::Resume(params) => resume::ours(params, program).await,
+            Self::Drain(params) => drain::ours(params, program).await,
+            Self::Failover(params) => failover::ours(params, program).await,
         }
+    }
+
+    /// Whether one process cannot show it.
+    pub(crate) fn needs_processes(&self) -> bool {
+        matches!(self, Self::Failover(_))
     }
 
     /// Measures the least that could do the same work; none where there is no such thing.
@@ -79,7 +92,7 @@ impl Kind {
             Self::Idle(params) => Some(idle::limit(params).await?),
             Self::History(params) => Some(history::limit(params).await?),
             Self::Disk(params) => Some(disk::limit(params).await?),
-            Self::Start(_) | Self::Resume(_) => None,
+            Self::Start(_) | Self::Resume(_) | Self::Drain(_) | Self::Failover(_) => None,
         })
     }
 }

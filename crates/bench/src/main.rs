@@ -12,12 +12,14 @@ mod run;
 mod scenario;
 mod server;
 mod setup;
+mod site;
 mod stats;
 mod ws;
 
 use chat4all_bench::chaos;
 use clap::{Parser, Subcommand};
 use run::{Sides, say};
+use site::Site;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,6 +85,9 @@ struct Options {
     /// Measure the limits only.
     #[arg(long)]
     limits_only: bool,
+    /// With engines named, the same server on embedded ones takes the place of the limits.
+    #[command(flatten)]
+    site: Site,
 }
 
 fn main() -> ExitCode {
@@ -123,19 +128,26 @@ fn measure(options: &Options) -> Result<()> {
         Some(path) => path.clone(),
         None => std::env::current_exe()?.with_file_name("chat4all"),
     };
-    let scenarios = scenario::load(options.scenarios.as_deref(), &options.only, options.quick)?;
-    let sides = if options.limits_only { Sides::LimitOnly } else { Sides::Both };
+    let mut scenarios = scenario::load(options.scenarios.as_deref(), &options.only, options.quick)?;
+    scenarios.retain(|scenario| options.site.has_a_spare_router() || !scenario.kind.needs_processes());
+    let sides = match (options.limits_only, options.site.is_embedded()) {
+        (true, _) => Sides::LimitOnly,
+        (false, true) => Sides::Both,
+        (false, false) => Sides::BesideEmbedded,
+    };
     // One thread: the server keeps the rest of the machine, and no counter needs a lock.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     let mut outcomes = Vec::new();
     for scenario in scenarios {
-        outcomes.push(local.block_on(&runtime, run::run(scenario, &server, options.rounds, sides)));
+        outcomes.push(
+            local.block_on(&runtime, run::run(scenario, (&server, &options.site), options.rounds, sides)),
+        );
     }
     let mut out = std::io::stdout().lock();
-    out.write_all(report::terminal(&outcomes).as_bytes())?;
+    out.write_all(report::terminal(sides, &outcomes).as_bytes())?;
     if let Some(path) = &options.out {
-        std::fs::write(path, report::markdown(&options.command_line(), options.rounds, &outcomes))?;
+        std::fs::write(path, report::markdown(&options.command_line(), options.rounds, sides, &outcomes))?;
     }
     let failed = outcomes.iter().filter(|outcome| !outcome.faults.is_empty()).count();
     if failed > 0 {
@@ -169,6 +181,6 @@ impl Options {
             line.push_str(" --only ");
             line.push_str(&self.only.join(" "));
         }
-        line
+        line + &self.site.command_line()
     }
 }

@@ -1,18 +1,27 @@
 //! The table of medians, for people.
 
 use crate::probe;
-use crate::run::{Figures, Outcome};
+use crate::run::{Figures, Outcome, Sides};
 use crate::scenario::{Aim, Row};
 use std::fmt::Write;
 
-const HEAD: &str = "| measured | ours (least–most) | limit, same run | ours / limit | aim | met | elsewhere |\n\
-                    |---|---|---|---|---|---|---|\n";
+fn head(sides: Sides) -> String {
+    let beside = beside(sides);
+    format!("| measured | ours (least–most) | {beside}, same run | ours / {beside} | aim | met | elsewhere |")
+}
+
+/// What stands beside ours.
+fn beside(sides: Sides) -> &'static str {
+    if sides == Sides::BesideEmbedded { "embedded" } else { "limit" }
+}
 
 /// The whole report in Markdown.
-pub(crate) fn markdown(command: &str, rounds: usize, outcomes: &[Outcome]) -> String {
+pub(crate) fn markdown(command: &str, rounds: usize, sides: Sides, outcomes: &[Outcome]) -> String {
     let mut out = format!(
-        "# Benchmark\n\n`{command}`; medians of {rounds}, ours and the limit in turns.\n{}.\n\n{HEAD}",
-        probe::machine()
+        "# Benchmark\n\n`{command}`; medians of {rounds}, ours and {} in turns.\n{}.\n\n{}\n|---|---|---|---|---|---|---|\n",
+        if sides == Sides::BesideEmbedded { "the same on embedded engines" } else { "the limit" },
+        probe::machine(),
+        head(sides)
     );
     for outcome in outcomes {
         out.push_str(&rows(outcome));
@@ -104,10 +113,10 @@ fn met(aim: Aim, ours: Option<f64>, limit: Option<f64>) -> &'static str {
 }
 
 /// The same table for a terminal: columns in line, no markup.
-pub(crate) fn terminal(outcomes: &[Outcome]) -> String {
+pub(crate) fn terminal(sides: Sides, outcomes: &[Outcome]) -> String {
     let text: String = outcomes.iter().map(rows).collect();
-    let head = HEAD.lines().next().unwrap_or_default();
-    let table: Vec<Vec<String>> = std::iter::once(head).chain(text.lines()).map(cells).collect();
+    let head = head(sides);
+    let table: Vec<Vec<String>> = std::iter::once(head.as_str()).chain(text.lines()).map(cells).collect();
     // A scenario's title runs over the columns: it sets no width.
     let is_title = |row: &[String]| row.iter().skip(1).all(String::is_empty);
     let width = |column: usize| {
@@ -174,12 +183,12 @@ mod tests {
             limit: rounds([400_000.0, 400_000.0, 400_000.0]),
             faults: vec!["round 4, ours: it fell\nover".to_owned()],
         };
-        let report = markdown("bench", 3, std::slice::from_ref(&outcome));
+        let report = markdown("bench", 3, Sides::Both, std::slice::from_ref(&outcome));
         assert!(
             report.contains("200,000 /s (100,000–300,000) | 400,000 /s | 0.50 | ≥ 80 % of the limit | no |"),
             "{report}"
         );
         assert!(report.contains("- fanout: round 4, ours: it fell\n"), "{report}");
-        assert!(terminal(&[outcome]).contains("0.50"));
+        assert!(terminal(Sides::Both, &[outcome]).contains("0.50"));
     }
 }

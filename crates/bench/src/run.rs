@@ -4,6 +4,7 @@ use crate::Result;
 use crate::kinds::Metrics;
 use crate::scenario::Scenario;
 use crate::server::Program;
+use crate::site::Site;
 use crate::stats::median;
 use std::io::Write;
 use std::path::Path;
@@ -23,6 +24,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Sides {
     Both,
     LimitOnly,
+    /// The same server on embedded engines takes the place of the limit.
+    BesideEmbedded,
 }
 
 /// Says something to whoever is watching.
@@ -31,8 +34,18 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-pub(crate) async fn run(scenario: Scenario, server: &Path, rounds: usize, sides: Sides) -> Outcome {
-    let program = Program { path: server.to_owned(), args: scenario.server_args.clone() };
+pub(crate) async fn run(
+    scenario: Scenario,
+    (server, site): (&Path, &Site),
+    rounds: usize,
+    sides: Sides,
+) -> Outcome {
+    let at = |site: &Site| Program {
+        path: server.to_owned(),
+        args: scenario.server_args.clone(),
+        site: site.clone(),
+    };
+    let (program, embedded) = (at(site), at(&Site::default()));
     let mut outcome = Outcome { scenario, ours: Vec::new(), limit: Vec::new(), faults: Vec::new() };
     for round in 1..=rounds {
         // Who goes first changes from round to round.
@@ -40,10 +53,14 @@ pub(crate) async fn run(scenario: Scenario, server: &Path, rounds: usize, sides:
             if ours && sides == Sides::LimitOnly {
                 continue;
             }
-            let measured = if ours {
-                outcome.scenario.kind.ours(&program).await.map(Some)
-            } else {
-                outcome.scenario.kind.limit().await
+            let kind = &outcome.scenario.kind;
+            let measured = match (ours, sides) {
+                (true, _) => kind.ours(&program).await.map(Some),
+                (false, Sides::BesideEmbedded) => match kind.needs_processes() {
+                    true => Ok(None),
+                    false => kind.ours(&embedded).await.map(Some),
+                },
+                (false, _) => kind.limit().await,
             };
             outcome.take(round, ours, measured);
         }

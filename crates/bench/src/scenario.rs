@@ -19,6 +19,8 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("disk", include_str!("../scenarios/disk.toml")),
     ("start", include_str!("../scenarios/start.toml")),
     ("resume", include_str!("../scenarios/resume.toml")),
+    ("drain", include_str!("../scenarios/drain.toml")),
+    ("failover", include_str!("../scenarios/failover.toml")),
 ];
 
 /// A scenario as its file says it.

@@ -79,6 +79,7 @@ pub(crate) async fn seed<T: DeserializeOwned>(
 ) -> Result<Vec<T>> {
     let mut args = vec!["admin".to_owned(), subcommand.to_owned()];
     args.extend(["--data".to_owned(), data.display().to_string()]);
+    args.extend(program.site.flags(data));
     for (name, value) in options {
         let value = if *name == "--prefix" { "u".to_owned() } else { value.to_string() };
         args.extend([(*name).to_owned(), value]);

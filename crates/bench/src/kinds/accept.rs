@@ -54,8 +54,11 @@ async fn drive(params: &Params, server: &Server, seats: Vec<Seat>) -> Result<Met
     probe::require_files(params.connections)?;
     let accepted = Rc::new(Cell::new(0));
     let mut posters = JoinSet::new();
-    for (number, (token, conversation)) in (0..params.connections).zip(seats.into_iter().cycle()) {
-        let poster = post_for_ever(server.address, number, token, conversation, Rc::clone(&accepted));
+    let addresses = server.addresses.iter().copied().cycle();
+    for (number, ((token, conversation), address)) in
+        (0..params.connections).zip(seats.into_iter().cycle().zip(addresses))
+    {
+        let poster = post_for_ever(address, number, token, conversation, Rc::clone(&accepted));
         posters.spawn_local(poster);
     }
     let measure = async {

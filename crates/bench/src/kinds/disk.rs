@@ -38,7 +38,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
         at_most: params.messages,
     };
     let before = probe::disk_bytes(&data)?;
-    let mut load = Load::start(server.address, &groups, pressure).await?;
+    let mut load = Load::start(&server.addresses, &groups, pressure).await?;
     load.run_until_done(params.messages, DELIVERED_WITHIN).await?;
     load.finish().await?;
     server.stop().await?;

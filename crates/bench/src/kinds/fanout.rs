@@ -38,11 +38,11 @@ async fn drive(params: &Params, server: &Server, groups: &[Group]) -> Result<Met
         verify: false,
         at_most: u64::MAX,
     };
-    let mut load = Load::start(server.address, groups, pressure).await?;
+    let mut load = Load::start(&server.addresses, groups, pressure).await?;
     load.run_for(Duration::from_secs_f64(params.warm_up)).await?;
-    let window = Window::open(&load.tally, server.pid())?;
+    let window = Window::open(&load.tally, server)?;
     load.run_for(Duration::from_secs_f64(params.seconds)).await?;
-    let rates = window.close(&load.tally, server.pid())?;
+    let rates = window.close(&load.tally, server)?;
     load.finish().await?;
     Ok(Metrics::from([
         ("deliveries_per_s", rates.deliveries_per_s),

@@ -33,14 +33,14 @@ async fn drive(server: &Server, groups: &[Group]) -> Result<Metrics> {
     let count = people.len();
     probe::require_files(count)?;
     settle().await;
-    let before = probe::rss_kib(server.pid())?;
+    let before = server.rss_kib()?;
     let cpu = server.cpu_time()?;
     let began = Instant::now();
-    let readers = connect_all(server.address, people).await?;
+    let readers = connect_all(&server.addresses, people).await?;
     let seconds = began.elapsed().as_secs_f64();
     let cpu = server.cpu_time()?.saturating_sub(cpu).as_secs_f64();
     settle().await;
-    let grown = probe::rss_kib(server.pid())? - before;
+    let grown = server.rss_kib()? - before;
     drop(readers);
     Ok(Metrics::from([
         ("kib_per_socket", grown / count as f64),

@@ -69,7 +69,7 @@ pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
 async fn drive(params: &Params, server: &Server, groups: &[Group]) -> Result<Metrics> {
     probe::require_files(params.groups * params.members)?;
     let people = groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
-    let readers = connect_all(server.address, people).await?;
+    let readers = connect_all(&server.addresses, people).await?;
     let conversations = groups.iter().flat_map(|group| group.members.iter().map(|_| &group.conversation_id));
     // Neighbours in the schedule belong to different groups.
     let mut seats: Vec<(Writer, String)> = readers

@@ -1,6 +1,7 @@
 //! Groups online over `/ws` whose members send in a closed loop, with every delivery counted and checked.
 
 use crate::frame::{self, Opcode};
+use crate::server::Server;
 use crate::setup::{Group, User};
 use crate::ws::{self, Reader, Writer};
 use crate::{Fault, Result, probe};
@@ -120,9 +121,13 @@ pub(crate) struct Load {
 
 impl Load {
     /// Connects every member, then begins.
-    pub(crate) async fn start(address: SocketAddr, groups: &[Group], pressure: Pressure) -> Result<Self> {
+    pub(crate) async fn start(
+        addresses: &[SocketAddr],
+        groups: &[Group],
+        pressure: Pressure,
+    ) -> Result<Self> {
         let people: Vec<Rc<User>> = groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
-        let mut readers = connect_all(address, people).await?.into_iter();
+        let mut readers = connect_all(addresses, people).await?.into_iter();
         let tally = Rc::new(Tally::default());
         let mut members = Vec::new();
         for (number, group) in groups.iter().enumerate() {
@@ -306,9 +311,10 @@ fn is_whole(payload: &[u8]) -> bool {
     )
 }
 
-/// Connects everybody, some at a time, and waits until each is live. In the order given.
-pub(crate) async fn connect_all(address: SocketAddr, people: Vec<Rc<User>>) -> Result<Vec<Reader>> {
-    let opened = connect_with(people, CONNECTING_AT_ONCE, move |user| async move {
+/// Connects everybody, some at a time, to each address in turn, and waits until each is live. In the order given.
+pub(crate) async fn connect_all(addresses: &[SocketAddr], people: Vec<Rc<User>>) -> Result<Vec<Reader>> {
+    let placed: Vec<_> = people.into_iter().zip(addresses.iter().copied().cycle()).collect();
+    let opened = connect_with(placed, CONNECTING_AT_ONCE, move |(user, address)| async move {
         let mut reader = ws::connect(address, &user.access_token, None).await?;
         reader.wait_for(b"live").await?;
         Ok(reader)
@@ -370,20 +376,20 @@ pub(crate) struct Rates {
 }
 
 impl Window {
-    pub(crate) fn open(tally: &Tally, server: u32) -> Result<Self> {
+    pub(crate) fn open(tally: &Tally, server: &Server) -> Result<Self> {
         Ok(Self {
             began: Instant::now(),
             completed: tally.completed.get(),
             deliveries: tally.deliveries.get(),
-            server_cpu: probe::cpu_time(server)?,
+            server_cpu: server.cpu_time()?,
             own_cpu: probe::cpu_time(std::process::id())?,
         })
     }
 
-    pub(crate) fn close(self, tally: &Tally, server: u32) -> Result<Rates> {
+    pub(crate) fn close(self, tally: &Tally, server: &Server) -> Result<Rates> {
         let seconds = self.began.elapsed().as_secs_f64();
         let messages = (tally.completed.get() - self.completed) as f64;
-        let server_cpu = probe::cpu_time(server)?.saturating_sub(self.server_cpu);
+        let server_cpu = server.cpu_time()?.saturating_sub(self.server_cpu);
         let own_cpu = probe::cpu_time(std::process::id())?.saturating_sub(self.own_cpu);
         Ok(Rates {
             messages_per_s: messages / seconds,
@@ -440,7 +446,7 @@ mod tests {
                 let at_most = seqs.len() as u64;
                 let pressure =
                     Pressure { senders: 1, outstanding: 1, until: Until::Event, verify: true, at_most };
-                let mut load = Load::start(address, &[group], pressure).await?;
+                let mut load = Load::start(&[address], &[group], pressure).await?;
                 while load.tally.deliveries.get() < at_most {
                     load.run_for(Duration::from_millis(1)).await?;
                 }

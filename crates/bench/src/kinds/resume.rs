@@ -39,7 +39,7 @@ struct Client {
 pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> {
     probe::require_files(params.clients)?;
     let world = World::start(program, params.clients / params.members, params.members, &[]).await?;
-    let (address, pid) = (world.server.address, world.server.pid());
+    let address = world.server.address;
     let people: Vec<Rc<User>> = world.groups.iter().flat_map(|group| group.members.iter().cloned()).collect();
     let online = connect_with(people, params.connecting_at_once, move |user| first_visit(address, user));
     let (clients, sockets): (Vec<Client>, Vec<Reader>) = online.await?.into_iter().unzip();
@@ -51,8 +51,8 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
     let written_late = Instant::now().saturating_duration_since(back);
     sleep_until(back).await;
 
-    let rss_before = probe::rss_kib(pid)? / 1024.0;
-    probe::reset_peak(pid)?;
+    let rss_before = world.server.rss_kib()? / 1024.0;
+    world.server.reset_peak()?;
     let cpu = world.server.cpu_time()?;
     let count = clients.len();
     let began = Instant::now();
@@ -71,7 +71,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
         .map_err(|_elapsed| format!("{} of {count} have everything", caught_up.get()))??;
     let seconds = began.elapsed().as_secs_f64();
     let cpu = world.server.cpu_time()?.saturating_sub(cpu).as_secs_f64();
-    let peak = probe::peak_rss_kib(pid)? / 1024.0;
+    let peak = world.server.peak_rss_kib()? / 1024.0;
     drop(sockets);
     Ok(Metrics::from([
         ("seconds", seconds),

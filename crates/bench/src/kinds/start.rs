@@ -5,7 +5,7 @@ use super::load::settle;
 use crate::http::{Connection, Request};
 use crate::server::Program;
 use crate::stats::median;
-use crate::{Result, probe, setup};
+use crate::{Result, setup};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -49,7 +49,7 @@ pub(crate) async fn ours(params: &Params, program: &Program) -> Result<Metrics> 
         millis.push(began.elapsed().as_secs_f64() * 1000.0);
         drop(connection);
         settle().await;
-        mib.push(probe::rss_kib(server.pid())? / 1024.0);
+        mib.push(server.rss_kib()? / 1024.0);
         server.stop().await?;
     }
     Ok(Metrics::from([

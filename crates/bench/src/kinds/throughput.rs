@@ -42,17 +42,17 @@ async fn drive(params: &Params, server: &Server, groups: &[Group]) -> Result<Met
         verify: params.verify,
         at_most: u64::MAX,
     };
-    let mut load = Load::start(server.address, groups, pressure).await?;
+    let mut load = Load::start(&server.addresses, groups, pressure).await?;
     load.run_for(Duration::from_secs_f64(params.warm_up)).await?;
-    let window = Window::open(&load.tally, server.pid())?;
+    let window = Window::open(&load.tally, server)?;
     load.run_for(Duration::from_secs_f64(params.seconds)).await?;
-    let rates = window.close(&load.tally, server.pid())?;
+    let rates = window.close(&load.tally, server)?;
     load.finish().await?;
     Ok(Metrics::from([
         ("messages_per_s", rates.messages_per_s),
         ("deliveries_per_s", rates.deliveries_per_s),
         ("cpu_us_per_message", rates.cpu_us_per_message),
         ("generator_percent", rates.generator_percent),
-        ("peak_rss_mib", probe::peak_rss_kib(server.pid())? / 1024.0),
+        ("peak_rss_mib", server.peak_rss_kib()? / 1024.0),
     ]))
 }

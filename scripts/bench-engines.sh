@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Measures the server on the engines of `make engines`, beside itself on embedded ones, and writes docs/results/.
+# Usage: bench-engines.sh [flags of `chat4all-bench run`...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ulimit -n "$(ulimit -Hn)" # thousands of sockets on both sides
+scripts/setup.sh build
+cargo build --release --locked -p chat4all -p chat4all-bench
+scripts/engines.sh up --only kafka,cassandra,postgres,redis
+# shellcheck source=/dev/null
+. .cache/engines/env
+bench=${CARGO_TARGET_DIR:-target}/release/chat4all-bench
+scenarios=(accept throughput-1 throughput-8 latency-half drain)
+store_of() {
+  case $1 in
+    cassandra) echo "$CHAT4ALL_TEST_CASSANDRA_URL/{run}?replication=1" ;;
+    postgres) echo "$CHAT4ALL_TEST_POSTGRES_URL?schema={run}" ;;
+  esac
+}
+export CHAT4ALL_BENCH_LOG_URL="$CHAT4ALL_TEST_KAFKA_URL/{run}" CHAT4ALL_BENCH_BUS_URL="$CHAT4ALL_TEST_REDIS_URL?prefix={run}"
+for store in cassandra postgres; do
+  CHAT4ALL_BENCH_STORE_URL=$(store_of "$store")
+  export CHAT4ALL_BENCH_STORE_URL
+  "$bench" run --only "${scenarios[@]}" --out "docs/results/bench-kafka-$store.md" "$@"
+done
