@@ -10,7 +10,7 @@ scripts/engines.sh up --only kafka,cassandra,postgres,redis
 # shellcheck source=/dev/null
 . .cache/engines/env
 bench=${CARGO_TARGET_DIR:-target}/release/chat4all-bench
-scenarios=(accept throughput-1 throughput-8 latency-half drain)
+scenarios=(accept throughput-1 throughput-8 drain)
 store_of() {
   case $1 in
     cassandra) echo "$CHAT4ALL_TEST_CASSANDRA_URL/{run}?replication=1" ;;

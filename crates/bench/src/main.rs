@@ -82,6 +82,9 @@ struct Options {
     /// A folder of scenario files in the place of the built-in ones.
     #[arg(long)]
     scenarios: Option<PathBuf>,
+    /// Other numbers for the scenarios that are run: `--set rate=800 seconds=30`.
+    #[arg(long, num_args = 1.., value_name = "PARAM=VALUE")]
+    set: Vec<String>,
     /// Measure the limits only.
     #[arg(long)]
     limits_only: bool,
@@ -117,7 +120,7 @@ fn on_all_cores() -> Result<Runtime> {
 
 fn list(folder: Option<PathBuf>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for scenario in scenario::load(folder.as_deref(), &[], false)? {
+    for scenario in scenario::load(folder.as_deref(), &[], false, &[])? {
         writeln!(out, "{:16} {}", scenario.name, scenario.title)?;
     }
     Ok(())
@@ -128,7 +131,8 @@ fn measure(options: &Options) -> Result<()> {
         Some(path) => path.clone(),
         None => std::env::current_exe()?.with_file_name("chat4all"),
     };
-    let mut scenarios = scenario::load(options.scenarios.as_deref(), &options.only, options.quick)?;
+    let mut scenarios =
+        scenario::load(options.scenarios.as_deref(), &options.only, options.quick, &options.set)?;
     scenarios.retain(|scenario| options.site.has_a_spare_router() || !scenario.kind.needs_processes());
     let sides = match (options.limits_only, options.site.is_embedded()) {
         (true, _) => Sides::LimitOnly,
@@ -180,6 +184,10 @@ impl Options {
         if !self.only.is_empty() {
             line.push_str(" --only ");
             line.push_str(&self.only.join(" "));
+        }
+        if !self.set.is_empty() {
+            line.push_str(" --set ");
+            line.push_str(&self.set.join(" "));
         }
         line + &self.site.command_line()
     }

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn medians_ratio_and_faults_are_in_the_report() {
-        let scenario = scenario::load(None, &["fanout".to_owned()], true).unwrap().remove(0);
+        let scenario = scenario::load(None, &["fanout".to_owned()], true, &[]).unwrap().remove(0);
         let rounds =
             |values: [f64; 3]| values.map(|value| Metrics::from([("deliveries_per_s", value)])).to_vec();
         let outcome = Outcome {

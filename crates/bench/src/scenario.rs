@@ -80,12 +80,15 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    fn parse(name: &str, text: &str, quick: bool) -> Result<Self> {
+    fn parse(name: &str, text: &str, quick: bool, set: &[String]) -> Result<Self> {
         let in_file = |error: &dyn std::fmt::Display| format!("scenario {name}: {error}");
         let manifest: Manifest = toml::from_str(text).map_err(|error| in_file(&error))?;
         let mut params = manifest.params;
         if quick {
             params.extend(manifest.quick);
+        }
+        for text in set {
+            params.extend(text.parse::<toml::Table>().map_err(|error| format!("--set {text}: {error}"))?);
         }
         let kind = Kind::parse(&manifest.kind, params).map_err(|error| in_file(&error))?;
         Ok(Self {
@@ -98,8 +101,13 @@ impl Scenario {
     }
 }
 
-/// The scenarios of a folder, or the built-in ones; only those named, if any are.
-pub(crate) fn load(folder: Option<&Path>, only: &[String], quick: bool) -> Result<Vec<Scenario>> {
+/// The scenarios of a folder, or the built-in ones; only those named, if any are. What is `set` counts before their files.
+pub(crate) fn load(
+    folder: Option<&Path>,
+    only: &[String],
+    quick: bool,
+    set: &[String],
+) -> Result<Vec<Scenario>> {
     let mut texts: Vec<(String, String)> = Vec::new();
     match folder {
         None => texts.extend(BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))),
@@ -121,7 +129,7 @@ pub(crate) fn load(folder: Option<&Path>, only: &[String], quick: bool) -> Resul
     texts
         .iter()
         .filter(|(name, _)| only.is_empty() || only.contains(name))
-        .map(|(name, text)| Scenario::parse(name, text, quick))
+        .map(|(name, text)| Scenario::parse(name, text, quick, set))
         .collect()
 }
 
@@ -132,7 +140,7 @@ mod tests {
     #[test]
     fn every_built_in_scenario_parses_both_ways() {
         for quick in [false, true] {
-            let scenarios = load(None, &[], quick).unwrap();
+            let scenarios = load(None, &[], quick, &[]).unwrap();
             assert_eq!(scenarios.len(), BUILT_IN.len());
             assert!(scenarios.iter().all(|scenario| !scenario.rows.is_empty()));
         }
@@ -142,7 +150,7 @@ mod tests {
     fn every_file_of_the_folder_is_built_in() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         let mut files: Vec<String> =
-            load(Some(&folder), &[], false).unwrap().into_iter().map(|s| s.name).collect();
+            load(Some(&folder), &[], false, &[]).unwrap().into_iter().map(|s| s.name).collect();
         let mut built_in: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
         files.sort();
         built_in.sort();
@@ -151,15 +159,15 @@ mod tests {
 
     #[test]
     fn only_picks_by_name_and_refuses_unknown_ones() {
-        let picked = load(None, &["idle".to_owned()], true).unwrap();
+        let picked = load(None, &["idle".to_owned()], true, &[]).unwrap();
         assert_eq!(picked.len(), 1);
-        assert!(load(None, &["idol".to_owned()], true).unwrap_err().to_string().contains("idol"));
+        assert!(load(None, &["idol".to_owned()], true, &[]).unwrap_err().to_string().contains("idol"));
     }
 
     #[test]
     fn mistakes_in_a_file_are_named() {
         let text = |body: &str| format!("title = 'x'\nkind = 'accept'\n{body}\nrows = []\n");
-        let error = |body: &str| Scenario::parse("mine", body, false).unwrap_err().to_string();
+        let error = |body: &str| Scenario::parse("mine", body, false, &[]).unwrap_err().to_string();
         assert!(error(&text("speed = 1")).contains("speed"));
         let typo = "title = 'x'\nkind = 'accept'\nrows = []\n[params]\nconections = 1\n";
         assert!(error(typo).contains("conections"));
@@ -170,8 +178,11 @@ mod tests {
     fn quick_replaces_single_parameters() {
         let text = "title = 'x'\nkind = 'accept'\nrows = []\n[params]\nconnections = 7\nseconds = 9\n\
                     groups = 1\nmembers = 4\n[quick]\nseconds = 1\n";
-        let Kind::Accept(full) = Scenario::parse("mine", text, false).unwrap().kind else { panic!("kind") };
-        let Kind::Accept(quick) = Scenario::parse("mine", text, true).unwrap().kind else { panic!("kind") };
+        let parse = |quick, set: &[String]| Scenario::parse("mine", text, quick, set).unwrap().kind;
+        let Kind::Accept(full) = parse(false, &[]) else { panic!("kind") };
+        let Kind::Accept(quick) = parse(true, &[]) else { panic!("kind") };
+        let Kind::Accept(other) = parse(true, &["connections=3".to_owned()]) else { panic!("kind") };
+        assert_eq!((other.connections, other.seconds), (3, 1.0));
         assert_eq!((full.connections, full.seconds), (7, 9.0));
         assert_eq!((quick.connections, quick.seconds), (7, 1.0));
     }
