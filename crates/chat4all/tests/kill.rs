@@ -5,12 +5,12 @@ mod sets;
 
 use chat4all_bench::chaos::{self, ClusterOptions, Options};
 use libtest_mimic::{Arguments, Failed, Trial};
-use sets::{DISTRIBUTED, EMBEDDED, Set};
+use sets::{SETS, Set};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = DISTRIBUTED.into_iter().chain([EMBEDDED]).map(|set| {
+    let trials = SETS.into_iter().map(|set| {
         let name = format!("{}::a_server_that_is_killed_under_load_keeps_its_word", set.name);
         let there = set.is_there();
         Trial::test(name, move || storm(&set)).with_ignored_flag(!there)
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn storm(set: &Set) -> Result<(), Failed> {
     let place = set.place(&format!("storm{}", std::process::id()));
-    let embedded = place.is_none();
+    let embedded = set.is_embedded();
     let mut flags = place.map(|place| place.flags()).unwrap_or_default();
     if !embedded {
         flags.push("--partitions=4".into());

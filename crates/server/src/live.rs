@@ -88,6 +88,15 @@ pub struct CommandPlace {
     pub offset: u64,
 }
 
+/// What a request that names a position has to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Facts, and what comes of commands.
+    Everything,
+    /// Facts: a command need not be decided.
+    Facts,
+}
+
 /// Follows the facts for one process.
 pub struct Hub {
     engines: Engines,
@@ -208,6 +217,10 @@ impl Hub {
     /// # Errors
     /// As [`readable`](Self::readable).
     pub async fn projected(&self, conversation: &ConversationId, position: Position) -> Result<()> {
+        if position.epoch() != self.epoch() {
+            // Stored before this log began.
+            return Ok(());
+        }
         self.tracker.reach(self.partition(conversation), position.offset() + 1).await
     }
 
@@ -228,7 +241,7 @@ impl Hub {
     ///
     /// # Errors
     /// `InvalidRequest` if it names nothing; as [`readable`](Self::readable).
-    pub async fn readable_at(&self, header: &str) -> Result<()> {
+    pub async fn readable_at(&self, header: &str, after: After) -> Result<()> {
         let invalid = || Failure::invalid("Chat4All-Position", "is not one that this server gave");
         let mut parts = header.split('.');
         let (Some(epoch), Some(partition), Some(place), None) =
@@ -244,11 +257,16 @@ impl Hub {
         else {
             return Err(invalid());
         };
-        if epoch != self.epoch() || partition as usize >= self.partitions.len() {
+        if epoch < self.epoch() {
+            // Given before the log was mended or moved: all of that is stored.
+            return Ok(());
+        }
+        if epoch > self.epoch() || partition as usize >= self.partitions.len() {
             return Err(invalid());
         }
         match input {
             None => self.tracker.reach(partition, offset.saturating_add(1)).await,
+            Some(_) if after == After::Facts => Ok(()),
             Some(input) => {
                 self.outcomes.reach((partition, input), offset, readable::PATIENCE).await?;
                 self.tracker.reach(partition, self.heard(partition)).await

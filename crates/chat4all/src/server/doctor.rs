@@ -57,7 +57,7 @@ async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped>
     let engines = &options.engines;
     let mut checks = vec![environment(std::env::vars_os())];
     let urls = engines.urls();
-    if !urls.in_folder() {
+    if urls.files().is_empty() {
         checks.push(secret(engines));
         let mended = if options.mend { Some(mend(&urls).await?) } else { None };
         let link = engines.link().await?;

@@ -39,7 +39,7 @@ impl EngineArgs {
 
     /// The same for engines that must be there: looking at a folder that is not would make it.
     pub async fn existing(&self) -> Result<Link, Stopped> {
-        if self.urls().in_folder() && !self.data.is_dir() {
+        if !self.urls().files().is_empty() && !self.data.is_dir() {
             let why = format!("there is no data folder {}; name it with --data", self.data.display());
             return Err(Stopped(why));
         }

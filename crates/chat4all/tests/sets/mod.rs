@@ -16,10 +16,9 @@ const REDIS: Url = ("CHAT4ALL_TEST_REDIS_URL", "?prefix={run}");
 const CASSANDRA: Url = ("CHAT4ALL_TEST_CASSANDRA_URL", "/{run}?replication=1");
 const POSTGRES: Url = ("CHAT4ALL_TEST_POSTGRES_URL", "?schema={run}");
 
-/// Everything in a data folder.
-pub const EMBEDDED: Set = Set { name: "embedded", urls: None };
-/// Engines across a network.
-pub const DISTRIBUTED: [Set; 2] = [
+/// Everything in a data folder, and engines across a network.
+pub const SETS: [Set; 3] = [
+    Set { name: "embedded", urls: None },
     Set { name: "kafka_cassandra_redis", urls: Some([KAFKA, CASSANDRA, REDIS]) },
     Set { name: "kafka_postgres_redis", urls: Some([KAFKA, POSTGRES, REDIS]) },
 ];
@@ -35,6 +34,11 @@ pub struct Place {
 }
 
 impl Set {
+    /// Whether it is all in a data folder.
+    pub fn is_embedded(&self) -> bool {
+        self.urls.is_none()
+    }
+
     /// Whether its engines are there.
     pub fn is_there(&self) -> bool {
         self.urls.iter().flatten().all(|(variable, _)| std::env::var_os(variable).is_some())

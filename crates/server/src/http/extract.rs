@@ -29,7 +29,7 @@ impl FromRequestParts<Arc<Gateway>> for Auth {
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         let caller = gateway.accounts.authenticate(bearer(&parts.headers)?).await?;
         note_user(&caller.user_id);
-        position::reach(&gateway.hub, &parts.headers).await?;
+        position::reach(&gateway.hub, parts).await?;
         Ok(Self(caller))
     }
 }

@@ -85,7 +85,7 @@ impl Attachment {
                 let end = to.get(hub.partition(conversation) as usize).copied().unwrap_or(0);
                 let head = overview.head;
                 // What is newer than the client's cursor is acknowledged by a later one.
-                let has_it = overview.position.offset() < end;
+                let has_it = overview.position < Position::new(hub.epoch(), end);
                 if has_it && head.last_by_others(self.user()) > own.markers.delivered.seq {
                     received.push((conversation.clone(), Count { seq: head.seq, n: head.n }));
                 }

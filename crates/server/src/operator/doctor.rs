@@ -101,7 +101,9 @@ pub(super) async fn report(operator: &Operator) -> Report {
     }
     if let Some(folder) = &operator.folder {
         report.checks.push(space(folder));
-        report.checks.extend(["log", "store", "accounts"].map(|name| write_ahead(folder, name)));
+        let embedded = |name: &&str| folder.join(format!("{name}.db")).is_file();
+        let names = ["log", "store", "accounts"].into_iter().filter(embedded);
+        report.checks.extend(names.map(|name| write_ahead(folder, name)));
     }
     report.checks.extend(operator.health.complaints().into_iter().map(|(what, why)| {
         Check::bad(what, why, "the server tries again by itself; if it lasts, its log says more")

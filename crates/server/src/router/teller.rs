@@ -63,6 +63,10 @@ impl Teller {
                 continue;
             }
             self.is_held(&error);
+            if is_gap(&error) {
+                // It stays, until an operator says so.
+                retry = RETRY_MAX;
+            }
             tokio::select! {
                 () = sleep(retry) => retry = (retry * 2).min(RETRY_MAX),
                 () = shutdown.asked() => break,

@@ -288,7 +288,11 @@ async fn a_read_waits_for_what_was_heard_and_no_longer() {
     world.project().await;
     waiting.await.unwrap().unwrap();
     for header in ["", "1.0", "1.0.x", "9.0.1", "1.99.1", "1.0.1.1"] {
-        assert_eq!(world.hub.readable_at(header).await.unwrap_err().code, Code::InvalidRequest, "{header}");
+        assert_eq!(
+            world.hub.readable_at(header, After::Everything).await.unwrap_err().code,
+            Code::InvalidRequest,
+            "{header}"
+        );
     }
 }
 

@@ -14,7 +14,13 @@ pub(crate) async fn everything(
     for person in people {
         let mut ask = async |path: String| {
             let reply = app.get(person, &path).await;
-            let answer = if reply.status == 200 { reply.json() } else { reply.status.as_u16().into() };
+            // What is refused is refused for the same reason.
+            let answer = match reply.status.as_u16() {
+                200 => reply.json(),
+                status => {
+                    serde_json::json!({"status": status, "code": reply.code(), "why": reply.json()["detail"]})
+                }
+            };
             told.push((format!("{} {path}", person.id), answer.clone()));
             answer
         };
