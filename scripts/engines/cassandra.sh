@@ -81,7 +81,7 @@ cassandra_start() {
   java=$(java_of 17 17)
   # New nodes join one by one: the second and third need the first to answer their gossip.
   if [ -n "$fresh" ] && [ "$n" = 2 ]; then wait_for cassandra-1 cassandra_gossips; fi
-  spawn "$node" "$java" -Xms256m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:MaxDirectMemorySize=96m \
+  spawn "$node" "$java" -Xms512m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:MaxDirectMemorySize=96m \
     -XX:+ExitOnOutOfMemoryError -Xss256k -XX:-UsePerfData -Djdk.attach.allowAttachSelf=true \
     -Dio.netty.tryReflectionSetAccessible=true -Djava.net.preferIPv4Stack=true "${modules[@]}" \
     "-javaagent:$(echo "$lib"/jamm-*.jar)" "-Dcassandra.config=file://$conf/cassandra.yaml" "-Dcassandra.storagedir=$data" \

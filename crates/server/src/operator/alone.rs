@@ -6,8 +6,9 @@ use chat4all_backend::{Error, ErrorKind, Result};
 use std::future::Future;
 use std::time::Duration;
 
-/// How long a router that was killed may still count as alive, and the group need to share out its partitions anew.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the group may need to share out its partitions anew: one that was killed counts as alive for six seconds,
+/// and a run that was killed again and again while it waited leaves several that are waited for in turn.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Does `work` as the only member of the routers' group. A router that comes meanwhile is noticed, and ends it.
 ///
