@@ -120,4 +120,5 @@ cassandra_env() {
     return
   fi
   export_line CHAT4ALL_TEST_CASSANDRA_URL "cassandra://$(cassandra_address cassandra)"
+  export_line CHAT4ALL_TEST_CASSANDRA_TLS_URL "cassandra://$(cassandra_address cassandra)?tls=true&ca=$home/tls/ca.pem"
 }

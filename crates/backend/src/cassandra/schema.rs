@@ -7,6 +7,7 @@
 use super::{Cassandra, bind};
 use crate::{Error, ErrorKind, Result};
 use scylla::client::session::Session;
+use scylla::statement::Statement;
 use scylla::value::Row;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,6 +26,15 @@ const LOCK_SECONDS: i32 = 30;
 /// How long another may hold it, and how often it is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long one change may take.
+const CHANGE: Duration = Duration::from_secs(60);
+
+/// A statement that changes the schema. It waits for all nodes, which under load take far longer than a read may.
+fn change(statement: &str) -> Statement {
+    let mut statement = Statement::new(statement);
+    statement.set_request_timeout(Some(CHANGE));
+    statement
+}
 
 /// Uses the keyspace, which is made if it is not there.
 pub(super) async fn keyspace(
@@ -38,7 +48,7 @@ pub(super) async fn keyspace(
         Err(error) if error.kind == ErrorKind::Invalid => {
             let replication = copies(session, replication, dc)?;
             let make = format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}");
-            session.query_unpaged(make, ()).await.map_err(super::failure::of_request)?;
+            session.query_unpaged(change(&make), ()).await.map_err(super::failure::of_request)?;
             Ok(session.use_keyspace(keyspace, false).await?)
         }
         other => other,
@@ -140,7 +150,7 @@ impl Cassandra {
 
     /// Changes the schema and waits until the nodes agree on it.
     async fn make(&self, statement: &str) -> Result<()> {
-        let made = self.session.query_unpaged(statement, ()).await;
+        let made = self.session.query_unpaged(change(statement), ()).await;
         made.map(|_| ()).map_err(super::failure::of_request)
     }
 

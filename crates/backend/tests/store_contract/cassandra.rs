@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 const URL: &str = "CHAT4ALL_TEST_CASSANDRA_URL";
+const TLS_URL: &str = "CHAT4ALL_TEST_CASSANDRA_TLS_URL";
 
 /// Keyspaces that no case uses now.
 static IDLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -164,9 +165,31 @@ pub(crate) fn trials() -> impl Iterator<Item = Trial> {
     ];
     let there = server().is_ok();
     let trial = |(name, run): (&str, Run)| Trial::test(format!("cassandra::{name}"), run);
+    let tls_is_there = there && std::env::var(TLS_URL).is_ok();
+    let tls = trial((
+        "a_certificate_is_believed_only_by_its_authority",
+        a_certificate_is_believed_only_by_its_authority,
+    ));
     let with_a_server =
         with_a_server.into_iter().map(trial).map(move |trial| trial.with_ignored_flag(!there));
-    with_a_server.chain(without.into_iter().map(trial))
+    with_a_server.chain(without.into_iter().map(trial)).chain([tls.with_ignored_flag(!tls_is_there)])
+}
+
+fn a_certificate_is_believed_only_by_its_authority() -> Result<(), Failed> {
+    runtime()?.block_on(async {
+        let lent = Lent::default();
+        // Made without TLS, so that only what is tried here speaks it.
+        drop(lent.open_store().await?);
+        let mine = lent.0.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or("no keyspace")?;
+        let server = std::env::var(TLS_URL)?;
+        let (address, authority) = server.split_once('?').ok_or("the URL has no parameters")?;
+        let within = |parameters: &str| EngineUrl::parse(&format!("{address}/{mine}?{parameters}"));
+        let store = CassandraStore::open(within(authority)?).await?;
+        store.progress(PARTITION).await?;
+        let error = CassandraStore::open(within("tls=true")?).await.err().ok_or("it believed a stranger")?;
+        assert!(error.to_string().contains("certificate"), "{error}");
+        Ok(())
+    })
 }
 
 fn stores_that_open_at_once_agree() -> Result<(), Failed> {

@@ -81,10 +81,11 @@ impl Teller {
     }
 
     async fn follow(&mut self, retry: &mut Duration) -> Result<Infallible> {
-        self.topics.register().await?;
         let mut events = self.resume().await?;
         let end = answer(self.engines.log.bounds(Topic::Events, self.partition)).await?.end;
+        // Known before the registry answers: what waits for it is measured.
         self.place.send_replace(Some(events.progress().next()));
+        self.topics.register().await?;
         if events.progress().next() >= end {
             self.held.set(0.0);
         }
