@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Clients that are not ours, Python (websockets, HTTP) and Node (ws), on every set of engines that is there: the
 # embedded ones, and those whose addresses the environment has (make engines; source .cache/engines/env). Where the log
-# is Kafka, the public topics are read by two more.
+# is Kafka, the public topics are read by two more; the tables are read by the stores' own shells.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh foreign
+scripts/setup.sh stored
 cargo build --workspace --bins --locked --quiet
 target=${CARGO_TARGET_DIR:-target}
 run=foreign$$
@@ -27,10 +28,13 @@ with() {
     return
   fi
   export CHAT4ALL_KAFKA=${CHAT4ALL_TEST_KAFKA_URL#kafka://} CHAT4ALL_REGISTRY_URL=$CHAT4ALL_TEST_REGISTRY_URL CHAT4ALL_TOPIC_PREFIX=$run-$1
-  on "Kafka, $1, Redis" "$clients && scripts/topics.sh" --partitions 4 --schema-registry-url "$CHAT4ALL_TEST_REGISTRY_URL" --secret "$(printf 'not a secret %.0s' 1 2 3 4)" \
+  on "Kafka, $1, Redis" "$clients && scripts/topics.sh && .cache/cqlsh/bin/python tests/foreign/stored.py" --partitions 4 --schema-registry-url "$CHAT4ALL_TEST_REGISTRY_URL" --secret "$(printf 'not a secret %.0s' 1 2 3 4)" \
     --log-url "$CHAT4ALL_TEST_KAFKA_URL/$run-$1" --bus-url "$CHAT4ALL_TEST_REDIS_URL?prefix=$run-$1" --store-url "$3"
 }
 
 on embedded "$clients"
-with cassandra "${CHAT4ALL_TEST_CASSANDRA_URL:-}" "${CHAT4ALL_TEST_CASSANDRA_URL:-}/$run?replication=1"
-with postgres "${CHAT4ALL_TEST_POSTGRES_URL:-}" "${CHAT4ALL_TEST_POSTGRES_URL:-}?schema=$run"
+cassandra=${CHAT4ALL_TEST_CASSANDRA_URL:-}; cassandra=${cassandra#cassandra://}
+CHAT4ALL_STORE_SHELL=cqlsh CHAT4ALL_STORE_AT="${cassandra%%:*} ${cassandra##*:} $run" \
+  with cassandra "${CHAT4ALL_TEST_CASSANDRA_URL:-}" "${CHAT4ALL_TEST_CASSANDRA_URL:-}/$run?replication=1"
+CHAT4ALL_STORE_SHELL=psql CHAT4ALL_STORE_AT="${CHAT4ALL_TEST_POSTGRES_URL:-} $run" \
+  with postgres "${CHAT4ALL_TEST_POSTGRES_URL:-}" "${CHAT4ALL_TEST_POSTGRES_URL:-}?schema=$run"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs on a Debian machine with the Rust toolchain, and says what and why.
-# Usage: setup.sh build | foreign | topics | judge. Does nothing where everything is there.
+# Usage: setup.sh build | foreign | topics | stored | judge. Does nothing where everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -57,6 +57,10 @@ case "${1:-build}" in
   topics)
     venv topics "confluent-kafka[json,schemaregistry]==2.16.1"
     need kcat kcat "a second foreign client of the public topics"
+    ;;
+  stored)
+    venv cqlsh cqlsh==6.2.0
+    need psql postgresql-client "PostgreSQL's own shell reads the tables"
     ;;
   judge) venv judge schemathesis==4.32.5 ;;
   *) say "unknown target $1"; exit 2 ;;
