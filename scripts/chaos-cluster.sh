@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 store=cassandra
 if [ "${1:-}" = --store ]; then store=$2 && shift 2; fi
 scripts/setup.sh build
+scripts/setup.sh topics # kcat
 cargo build --release --locked -p chat4all -p chat4all-bench
 target=${CARGO_TARGET_DIR:-target}/release
 scripts/cluster.sh up --fresh --store "$store" --small-disk kafka-3=1G -- --auth-limits off --log-level warn
@@ -16,7 +17,9 @@ eval "$(scripts/cluster.sh env)"
 
 # A command that nobody can read: version 1, then rubbish.
 brokers=${CHAT4ALL_CLUSTER_LOG_URL#kafka://}
-printf '\001\377\377' | kcat -P -b "${brokers%%[/?]*}" -t messages -p 0 -D ''
+rubbish=.cache/cluster/rubbish
+printf '\001\377\377' >"$rubbish"
+kcat -P -b "${brokers%%[/?]*}" -t messages -p 0 "$rubbish" # a file is one record
 
 nodes=cassandra-1,cassandra-2,cassandra-3
 [ "$store" = cassandra ] || nodes=postgres
