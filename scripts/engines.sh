@@ -183,6 +183,17 @@ one() {
   esac
 }
 
+# each COMMAND NODE...: all at once, for some need one another to start.
+each() {
+  local name pid pids=() status=0
+  for name in "${@:2}"; do
+    one "$1" "$name" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
+  return "$status"
+}
+
 case $command in
   up | down)
     exec 9>"$home/run/lock"
@@ -193,7 +204,7 @@ case $command in
   env) cat "$home/env" ;;
   start | stop | kill | pause | resume | pid | log | fill | unfill | cut | uncut | empty)
     [ ${#names[@]} != 0 ] || usage
-    for name in "${names[@]}"; do one "$command" "$name"; done
+    each "$command" "${names[@]}"
     ;;
   *) usage ;;
 esac

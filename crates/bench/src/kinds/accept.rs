@@ -5,9 +5,10 @@ use super::load::{bump, content};
 use crate::http::{Connection, Request};
 use crate::server::{Program, Server};
 use crate::setup::World;
+use crate::stats::Latencies;
 use crate::{Result, limits, probe};
 use serde::Deserialize;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,18 +53,25 @@ pub(crate) async fn limit(params: &Params) -> Result<Metrics> {
 
 async fn drive(params: &Params, server: &Server, seats: Vec<Seat>) -> Result<Metrics> {
     probe::require_files(params.connections)?;
-    let accepted = Rc::new(Cell::new(0));
+    let (accepted, latencies) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Latencies::default())));
     let mut posters = JoinSet::new();
     let addresses = server.addresses.iter().copied().cycle();
     for (number, ((token, conversation), address)) in
         (0..params.connections).zip(seats.into_iter().cycle().zip(addresses))
     {
-        let poster = post_for_ever(address, number, token, conversation, Rc::clone(&accepted));
+        let poster = post_for_ever(
+            address,
+            number,
+            token,
+            conversation,
+            (Rc::clone(&accepted), Rc::clone(&latencies)),
+        );
         posters.spawn_local(poster);
     }
     let measure = async {
         sleep(Duration::from_secs_f64(params.warm_up)).await;
         let (began, before) = (Instant::now(), accepted.get());
+        latencies.replace(Latencies::default());
         let (server_cpu, own_cpu) = (server.cpu_time()?, probe::cpu_time(std::process::id())?);
         sleep(Duration::from_secs_f64(params.seconds)).await;
         let (seconds, count) = (began.elapsed().as_secs_f64(), (accepted.get() - before) as f64);
@@ -71,6 +79,8 @@ async fn drive(params: &Params, server: &Server, seats: Vec<Seat>) -> Result<Met
         let own_cpu = probe::cpu_time(std::process::id())?.saturating_sub(own_cpu).as_secs_f64();
         Ok(Metrics::from([
             ("accepted_per_s", count / seconds),
+            ("p50_ms", latencies.borrow_mut().percentile_ms(0.5)),
+            ("p99_ms", latencies.borrow_mut().percentile_ms(0.99)),
             ("cpu_us_per_message", server_cpu * 1e6 / count),
             ("generator_percent", own_cpu * 100.0 / seconds),
         ]))
@@ -86,7 +96,7 @@ async fn post_for_ever(
     number: usize,
     token: String,
     conversation: String,
-    accepted: Rc<Cell<u64>>,
+    (accepted, latencies): (Rc<Cell<u64>>, Rc<RefCell<Latencies>>),
 ) -> Result<()> {
     let body = format!(r#"{{"conversation_id":"{conversation}","content":"{}"}}"#, content());
     let mut connection = Connection::open(address).await?;
@@ -99,7 +109,9 @@ async fn post_for_ever(
             idempotency_key: Some(&key),
             body: Some(body.as_bytes()),
         };
+        let began = Instant::now();
         let answer = connection.send(request).await?;
+        latencies.borrow_mut().record(began.elapsed());
         if answer.status != 202 {
             let body = String::from_utf8_lossy(answer.body);
             return Err(format!("answered {}: {body}", answer.status).into());
