@@ -21,8 +21,8 @@ const REMEMBERED: usize = 50;
 const MAX_CALLS: usize = 4;
 /// Silence after which nothing more is expected.
 const SILENCE: Duration = Duration::from_secs(2);
-/// Time to get every answer once the storm is over.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time to get every answer once the storm is over. All engines of a cluster start anew on two cores meanwhile.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Text as people write it: joiners, directions, marks.
 const GARNISH: [&str; 6] =
     ["", "👩‍👩‍👧‍👦🏳️‍🌈", "漢字かな", "שלום עולם", "e\u{301}a\u{308}\u{323}", "\"\\\n\t</script>"];

@@ -77,10 +77,11 @@ async fn drive(params: &Params, server: &Server, seats: Vec<Seat>) -> Result<Met
         let (seconds, count) = (began.elapsed().as_secs_f64(), (accepted.get() - before) as f64);
         let server_cpu = server.cpu_time()?.saturating_sub(server_cpu).as_secs_f64();
         let own_cpu = probe::cpu_time(std::process::id())?.saturating_sub(own_cpu).as_secs_f64();
+        let mut latencies = latencies.borrow_mut();
         Ok(Metrics::from([
             ("accepted_per_s", count / seconds),
-            ("p50_ms", latencies.borrow_mut().percentile_ms(0.5)),
-            ("p99_ms", latencies.borrow_mut().percentile_ms(0.99)),
+            ("p50_ms", latencies.percentile_ms(0.5)),
+            ("p99_ms", latencies.percentile_ms(0.99)),
             ("cpu_us_per_message", server_cpu * 1e6 / count),
             ("generator_percent", own_cpu * 100.0 / seconds),
         ]))
