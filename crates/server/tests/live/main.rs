@@ -6,7 +6,7 @@ mod world;
 
 use chat4all_model::api::{Code, Event};
 use chat4all_model::command::Action;
-use chat4all_server::live::{Cut, LiveSettings, Outcome, QueueLimits};
+use chat4all_server::live::{After, Cut, LiveSettings, Outcome, QueueLimits};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use world::*;
@@ -294,6 +294,8 @@ async fn a_read_waits_for_what_was_heard_and_no_longer() {
             "{header}"
         );
     }
+    // Of an older log: all of that is stored.
+    world.hub.readable_at("0.0.99", After::Everything).await.unwrap();
 }
 
 #[tokio::test]
