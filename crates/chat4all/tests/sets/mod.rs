@@ -4,6 +4,8 @@
 pub struct Set {
     /// As tests name it.
     pub name: &'static str,
+    /// A letter that no other set has.
+    tag: char,
     /// The log, the store and the bus; none is embedded or all are.
     urls: Option<[Url; 3]>,
 }
@@ -18,9 +20,9 @@ const POSTGRES: Url = ("CHAT4ALL_TEST_POSTGRES_URL", "?schema={run}");
 
 /// Everything in a data folder, and engines across a network.
 pub const SETS: [Set; 3] = [
-    Set { name: "embedded", urls: None },
-    Set { name: "kafka_cassandra_redis", urls: Some([KAFKA, CASSANDRA, REDIS]) },
-    Set { name: "kafka_postgres_redis", urls: Some([KAFKA, POSTGRES, REDIS]) },
+    Set { name: "embedded", tag: 'e', urls: None },
+    Set { name: "kafka_cassandra_redis", tag: 'c', urls: Some([KAFKA, CASSANDRA, REDIS]) },
+    Set { name: "kafka_postgres_redis", tag: 'p', urls: Some([KAFKA, POSTGRES, REDIS]) },
 ];
 
 /// Where the engines of one installation are.
@@ -46,8 +48,10 @@ impl Set {
 
     /// An installation of its own by the name `run` (lower-case letters, digits, `_`); none if embedded or not there.
     pub fn place(&self, run: &str) -> Option<Place> {
+        // Sets are tried side by side, and share engines.
+        let run = format!("{run}_{}", self.tag);
         let url = |(variable, own): &Url| {
-            Some(format!("{}{}", std::env::var(variable).ok()?, own.replace("{run}", run)))
+            Some(format!("{}{}", std::env::var(variable).ok()?, own.replace("{run}", &run)))
         };
         let [log, store, bus] = self.urls.as_ref()?;
         Some(Place { log: url(log)?, store: url(store)?, bus: url(bus)? })
