@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh topics
-exec .cache/topics/bin/python tests/foreign/topics.py
+exec timeout 300 .cache/topics/bin/python tests/foreign/topics.py # a minute is usual
