@@ -214,7 +214,7 @@ async fn ids_queries_and_cursors_that_are_none() {
             .json(&json!({"muted_until": seq}));
         assert!(app.call(call).await.status.as_u16() <= 400, "muted {seq}");
     }
-    for position in ["", "x", "1.2", "1.0.99999999999999999999", "0.0.0", "1.999.1", "-1.0.0"] {
+    for position in ["", "x", "1.2", "1.0.99999999999999999999", "9.0.0", "1.999.1", "-1.0.0"] {
         let call = Call::get("/v1/unread").by(&alice).header("chat4all-position", position);
         is_plain(&app.call(call).await, position);
     }
