@@ -183,17 +183,6 @@ one() {
   esac
 }
 
-# each COMMAND NODE...: all at once, for some need one another to start.
-each() {
-  local name pid pids=() status=0
-  for name in "${@:2}"; do
-    one "$1" "$name" &
-    pids+=($!)
-  done
-  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
-  return "$status"
-}
-
 case $command in
   up | down)
     exec 9>"$home/run/lock"

@@ -181,6 +181,22 @@ wait_for() {
   done
 }
 
+# each COMMAND NODE...: the script's own `one` for each node, in order; but nodes that start do so all at once, for some need
+# one another.
+each() {
+  local name pid pids=() status=0
+  for name in "${@:2}"; do
+    if [ "$1" = start ]; then
+      one "$1" "$name" &
+      pids+=($!)
+    else
+      one "$1" "$name"
+    fi
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
+  return "$status"
+}
+
 # export_line NAME VALUE: a line for the env file.
 export_line() { echo "export $1='${2//\'/\'\\\'\'}'"; }
 
