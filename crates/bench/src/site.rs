@@ -26,7 +26,14 @@ pub(crate) struct Site {
 impl Site {
     /// Whether it is the default one.
     pub(crate) fn is_embedded(&self) -> bool {
-        [&self.log_url, &self.store_url, &self.bus_url].iter().all(|url| url.is_none())
+        self.urls().next().is_none()
+    }
+
+    /// The engines that are named, by their flags.
+    fn urls(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all =
+            [("--log-url", &self.log_url), ("--store-url", &self.store_url), ("--bus-url", &self.bus_url)];
+        all.into_iter().filter_map(|(flag, url)| Some((flag, url.as_deref()?)))
     }
 
     /// Each process by the name of its folder (none: as it is given) and what makes it what it is; those first that
@@ -60,10 +67,8 @@ impl Site {
         let mut hasher = DefaultHasher::new();
         home.hash(&mut hasher);
         let run = format!("bench{:x}", hasher.finish());
-        let urls = [("log-url", &self.log_url), ("store-url", &self.store_url), ("bus-url", &self.bus_url)];
-        let given = urls.iter().filter_map(|(name, url)| Some((name, url.as_ref()?)));
         let mut flags: Vec<_> =
-            given.map(|(name, url)| format!("--{name}={}", url.replace("{run}", &run))).collect();
+            self.urls().map(|(flag, url)| format!("{flag}={}", url.replace("{run}", &run))).collect();
         flags.push(format!("--secret={}", "no secret ".repeat(4)));
         flags.push(format!("--blobs-url=file://{}", home.join("blobs").display()));
         flags
@@ -71,12 +76,7 @@ impl Site {
 
     /// As the command that gives the same table elsewhere says it.
     pub(crate) fn command_line(&self) -> String {
-        let mut line = String::new();
-        for (name, url) in [("log", &self.log_url), ("store", &self.store_url), ("bus", &self.bus_url)] {
-            if let Some(url) = url {
-                line.push_str(&format!(" --{name}-url '{url}'"));
-            }
-        }
+        let mut line: String = self.urls().map(|(flag, url)| format!(" {flag} '{url}'")).collect();
         if self.routers > 0 {
             line.push_str(&format!(" --gateways {} --routers {}", self.entrances(), self.routers));
         }
