@@ -1,16 +1,18 @@
 //! What operators do to an installation over real engines, with the real binary: move it there, rebuild it, mend it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod program;
 mod sets;
 
 use chat4all_bench::chaos::Process;
 use chat4all_client::model::{RegisterRequest, SendMessage};
 use chat4all_client::{Client, Range};
 use libtest_mimic::{Arguments, Failed, Trial};
+use program::{json, persist, run};
 use serde_json::Value;
 use sets::{Place, SETS, Set};
 use std::path::Path;
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{ExitCode, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -69,9 +71,10 @@ fn moved(set: &Set) -> Result<(), Failed> {
         let mut migrate =
             vec!["migrate", "--from", &data, "--to", &place.log, "--to", &place.store, "--json"];
         migrate.push(PARTITIONS);
-        let (output, kills) = persist(&migrate).await;
-        let report = json(&output);
-        assert!(output.status.success() && report["differences"]["count"] == 0, "{report}");
+        // Who was killed is in the group for six seconds, in which the next one waits.
+        let (soon, mut kills) = (Duration::from_millis(500), 0);
+        let (report, complete) = json(&persist(&migrate, soon, 8.0, || kills += 1).await);
+        assert!(complete && report["differences"]["count"] == 0, "{report}");
         assert!(kills >= 1, "it was over before it was killed");
 
         let flags = place.flags();
@@ -121,8 +124,8 @@ fn mended(set: &Set) -> Result<(), Failed> {
 
         let flags = Place { log: lost.log, ..place }.flags();
         let sick = world.doctor(&flags, &[]);
-        assert!(!sick.status.success(), "{}", json(&sick));
-        assert!(json(&sick).to_string().contains("two histories"), "{}", json(&sick));
+        let (report, well) = json(&sick);
+        assert!(!well && report.to_string().contains("two histories"), "{report}");
         let output = world.doctor(&flags, &["--mend"]);
         assert!(output.status.success(), "{output:?}");
         let again = world.doctor(&flags, &["--mend"]);
@@ -227,9 +230,9 @@ impl World {
         let mut line = line.to_vec();
         let data = data.display().to_string();
         line.extend(["--json", "--data", &data]);
-        let output = run(&line);
-        assert!(output.status.success(), "{line:?}: {output:?}");
-        json(&output)
+        let (value, well) = json(&run(&line));
+        assert!(well, "{line:?}: {value}");
+        value
     }
 
     /// Every table is what the events give.
@@ -238,39 +241,5 @@ impl World {
         line.extend(flags.iter().map(String::as_str));
         let report = self.json_of(&line);
         assert_eq!(report["differences"]["count"], 0, "{report}");
-    }
-}
-
-fn chat4all(line: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(line).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(line: &[&str]) -> Output {
-    chat4all(line).output().unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
-
-/// Runs a command until it comes to its end, killed once after a moment and then after ever longer times; and gives how
-/// often it was. Who was killed is in the group for six seconds, in which the next one waits.
-async fn persist(line: &[&str]) -> (Output, u32) {
-    let (mut patience, mut kills) = (Duration::from_millis(500), 0);
-    loop {
-        let mut child = chat4all(line).spawn().unwrap();
-        let deadline = Instant::now() + patience;
-        while Instant::now() < deadline {
-            if child.try_wait().unwrap().is_some() {
-                return (child.wait_with_output().unwrap(), kills);
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        patience *= 8;
     }
 }
