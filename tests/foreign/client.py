@@ -5,14 +5,11 @@ It knows nothing of the server but its documentation. Each check is counted, as 
 
 import asyncio
 import json
-import os
-import urllib.error
-import urllib.request
 import uuid
 
 import websockets
+from api import SERVER, Checks, answer, register
 
-SERVER = os.environ["CHAT4ALL_SERVER"]
 SOCKET = SERVER.replace("http", "ws", 1) + "/ws"
 TEXTS = [
     "plain",
@@ -23,38 +20,7 @@ TEXTS = [
     "tab\tnewline\nquote\" backslash\\ </script>",
     "😀" * 16_384,
 ]
-passed = 0
-
-
-def check(condition, what):
-    global passed
-    assert condition, what
-    passed += 1
-    print(f"test python: {what} ... ok")
-
-
-def call(method, path, body=None, token=None, **headers):
-    request = urllib.request.Request(SERVER + path, method=method)
-    for name, value in headers.items():
-        request.add_header(name.replace("_", "-"), value)
-    if token:
-        request.add_header("Authorization", "Bearer " + token)
-    data = None
-    if body is not None:
-        data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.urlopen(request, data, timeout=20) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
-def register(name):
-    status, tokens = call("POST", "/auth/register", {"username": f"{name}-{uuid.uuid4().hex[:8]}", "password": "correct horse"})
-    assert status == 201, tokens
-    return tokens
+check = Checks("python")
 
 
 async def events(socket, count, seen):
@@ -78,7 +44,7 @@ async def until(socket, kind):
 async def main():
     alice, bob, eve = register("alice"), register("bob"), register("eve")
     a, b = alice["access_token"], bob["access_token"]
-    status, group = call("POST", "/v1/conversations", {"type": "group", "name": "Python", "participant_ids": [bob["user"]["user_id"]]}, a)
+    status, group = answer("POST", "/v1/conversations", {"type": "group", "name": "Python", "participant_ids": [bob["user"]["user_id"]]}, a)
     check(status == 201, "a group is made")
     conversation = group["conversation_id"]
 
@@ -87,7 +53,7 @@ async def main():
     cursor = (await until(socket, "live"))["cursor"]
     seen = []
     for text in TEXTS:
-        status, accepted = call("POST", "/v1/messages", {"conversation_id": conversation, "content": text}, a)
+        status, accepted = answer("POST", "/v1/messages", {"conversation_id": conversation, "content": text}, a)
         assert status == 202 and accepted["status"] == "SENT", accepted
     cursor = await events(socket, len(TEXTS), seen) or cursor
     check([frame["content"] for frame in seen] == TEXTS, "every text comes back byte for byte, in order")
@@ -97,15 +63,15 @@ async def main():
     await socket.close()
 
     first = seen[0]["message_id"]
-    status, _ = call("PATCH", f"/v1/conversations/{conversation}/messages/{first}", {"content": "edited"}, a)
+    status, _ = answer("PATCH", f"/v1/conversations/{conversation}/messages/{first}", {"content": "edited"}, a)
     check(status == 200, "an edit answers its outcome")
-    status, _ = call("DELETE", f"/v1/messages/{seen[1]['message_id']}", token=a)
+    status, _ = answer("DELETE", f"/v1/messages/{seen[1]['message_id']}", token=a)
     check(status in (200, 204), "a deletion answers its outcome")
     body = {"conversation_id": conversation, "content": "once"}
-    one = call("POST", "/v1/messages", body, a, Idempotency_Key="k1")
-    two = call("POST", "/v1/messages", body, a, Idempotency_Key="k1")
+    one = answer("POST", "/v1/messages", body, a, Idempotency_Key="k1")
+    two = answer("POST", "/v1/messages", body, a, Idempotency_Key="k1")
     check(one == two and one[0] == 202, "a retry with the same key is the same message")
-    status, problem = call("POST", "/v1/messages", {**body, "content": "other"}, a, Idempotency_Key="k1")
+    status, problem = answer("POST", "/v1/messages", {**body, "content": "other"}, a, Idempotency_Key="k1")
     check((status, problem["code"]) == (422, "idempotency_key_reused"), "the same key with other content is refused")
 
     socket = await websockets.connect(SOCKET + f"?cursor={cursor}", subprotocols=["chat4all", b], max_size=None)
@@ -121,14 +87,14 @@ async def main():
     check(ack["id"] == "7" and ack["status"] == "SENT", "a send on the socket is acknowledged")
     await socket.close()
 
-    status, page = call("GET", f"/v1/conversations/{conversation}/messages?limit=50", token=a, Chat4All_Position="")
+    status, page = answer("GET", f"/v1/conversations/{conversation}/messages?limit=50", token=a, Chat4All_Position="")
     if status != 200:
-        status, page = call("GET", f"/v1/conversations/{conversation}/messages?limit=50", token=a)
+        status, page = answer("GET", f"/v1/conversations/{conversation}/messages?limit=50", token=a)
     contents = [m["content"] for m in reversed(page["messages"])]
     check(contents[:2] == ["edited", None] and contents[2:len(TEXTS)] == TEXTS[2:], "history shows the edit and the deletion")
-    status, problem = call("GET", f"/v1/conversations/{conversation}", token=eve["access_token"])
+    status, problem = answer("GET", f"/v1/conversations/{conversation}", token=eve["access_token"])
     check((status, problem["code"]) == (404, "not_found"), "a stranger sees nothing")
-    print(f"test result: ok. {passed} passed; 0 failed; 0 ignored;")
+    check.result()
 
 
 asyncio.run(main())

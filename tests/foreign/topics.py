@@ -10,16 +10,13 @@ import json
 import os
 import subprocess
 import time
-import urllib.error
-import urllib.request
-import uuid
 
+from api import Checks, call, register
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-SERVER = os.environ["CHAT4ALL_SERVER"]
 KAFKA = os.environ["CHAT4ALL_KAFKA"]
 REGISTRY = os.environ["CHAT4ALL_REGISTRY_URL"]
 PREFIX = os.environ.get("CHAT4ALL_TOPIC_PREFIX", "")
@@ -27,34 +24,7 @@ PREFIX = PREFIX and PREFIX + "."
 PATIENCE = 60
 TEXTS = ["plain", "family 👨‍👩‍👧‍👦", "你好 مرحبا", 'tab\tnewline\nquote" backslash\\ </script>', "😀" * 4_000]
 registry = SchemaRegistryClient({"url": REGISTRY})
-passed = 0
-
-
-def check(condition, what):
-    global passed
-    assert condition, what
-    passed += 1
-    print(f"test topics: {what} ... ok")
-
-
-def call(method, path, body=None, token=None):
-    request = urllib.request.Request(SERVER + path, method=method)
-    if token:
-        request.add_header("Authorization", "Bearer " + token)
-    data = None
-    if body is not None:
-        data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.urlopen(request, data, timeout=20) as answer:
-            text = answer.read()
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
-    return json.loads(text) if text else None
-
-
-def register(name):
-    return call("POST", "/auth/register", {"username": f"{name}-{uuid.uuid4().hex[:8]}", "password": "correct horse"})
+check = Checks("topics")
 
 
 def read_with_python(topic, conversation, count):
@@ -134,7 +104,7 @@ def main():
     check(record["recipient_id"] == people[1], "a message to one names whom it is for")
     for topic in ["message.created", "message.updated", "message.deleted", "dead-letters"]:
         check(registry.get_compatibility(f"{topic}-value") == "BACKWARD", f"{topic}-value is kept backward compatible")
-    print(f"test result: ok. {passed} passed; 0 failed; 0 ignored;")
+    check.result()
 
 
 main()
