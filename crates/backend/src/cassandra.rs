@@ -27,19 +27,22 @@ use scylla::policies::load_balancing::{DefaultPolicy, NodeIdentifier, SingleTarg
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::response::query_result::QueryResult;
 use scylla::response::{PagingState, PagingStateResponse};
-use scylla::serialize::row::SerializeRow;
+use scylla::serialize::SerializationError;
+use scylla::serialize::row::{RowSerializationContext, SerializeRow};
+use scylla::serialize::writers::RowWriter;
 use scylla::statement::batch::{Batch, BatchType};
-use scylla::statement::bound::BoundStatement;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
+use scylla_cql_core::serialize::row::SerializedValues;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How long the first contact may take, all nodes tried.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -229,8 +232,37 @@ impl Cassandra {
     ///
     /// # Errors
     /// `OutcomeUnknown` if any of its attempts may have been done.
-    pub(crate) async fn write(&self, write: &BoundStatement) -> Result<()> {
-        self.persist(|| self.session.execute_bound_unpaged(write)).await.map(|_| ())
+    pub(crate) async fn write(&self, write: &Bound) -> Result<()> {
+        self.persist(|| self.session.execute_unpaged(&write.statement, write)).await.map(|_| ())
+    }
+
+    /// Writes several at once, as one request. Each is done or not done for itself, and all are when it returns.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) async fn write_all(&self, writes: &[Bound]) -> Result<()> {
+        if let [write] = writes {
+            return self.write(write).await;
+        }
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_is_idempotent(true);
+        for write in writes {
+            batch.append_statement(write.statement.clone());
+        }
+        self.persist(|| self.session.batch(&batch, writes)).await.map(|_| ())
+    }
+
+    /// Where a write goes, as far as the cluster is known.
+    pub(crate) fn place(&self, write: &Bound) -> Place {
+        let token = write.statement.calculate_token(write).ok().flatten();
+        let (Some(token), Some(table)) = (token, write.statement.get_table_spec()) else {
+            return Place::default();
+        };
+        let cluster = self.session.get_cluster_state();
+        let nodes = cluster.get_token_endpoints(table.ks_name(), table.table_name(), token);
+        let mut nodes: Vec<Uuid> = nodes.into_iter().map(|(node, _)| node.host_id).collect();
+        nodes.sort_unstable();
+        Place { nodes, token: token.value() }
     }
 
     /// Runs a lightweight transaction, once. None if it was applied, else the row that stands against it, as the
@@ -320,12 +352,53 @@ impl Change {
     }
 }
 
+/// Where a row is kept.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The nodes that have it, in no meaningful order.
+    pub(crate) nodes: Vec<Uuid>,
+    /// Of its partition.
+    pub(crate) token: i64,
+}
+
 /// A statement with its values.
+pub(crate) struct Bound {
+    statement: PreparedStatement,
+    values: SerializedValues,
+}
+
+impl Bound {
+    /// Bytes of the values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.buffer_size()
+    }
+}
+
+impl SerializeRow for Bound {
+    fn serialize(
+        &self,
+        _: &RowSerializationContext<'_>,
+        writer: &mut RowWriter<'_>,
+    ) -> Result<(), SerializationError> {
+        writer.append_serialize_row(&self.values);
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
+
+/// Binds values to a statement.
 ///
 /// # Errors
 /// `Invalid` if they are not of its types.
-pub(crate) fn bind(statement: &PreparedStatement, values: &impl SerializeRow) -> Result<BoundStatement> {
-    statement.clone().bind(values).map_err(|e| Error::new(ErrorKind::Invalid, e))
+pub(crate) fn bind(statement: &PreparedStatement, values: &impl SerializeRow) -> Result<Bound> {
+    let columns = statement.get_variable_col_specs();
+    let context = RowSerializationContext::from_specs(columns.as_slice());
+    let values = SerializedValues::from_serializable(&context, values);
+    let values = values.map_err(|e| Error::new(ErrorKind::Invalid, e))?;
+    Ok(Bound { statement: statement.clone(), values })
 }
 
 /// Whether a lightweight transaction's answer says that it was applied.

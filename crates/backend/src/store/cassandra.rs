@@ -1,7 +1,8 @@
 //! The store on Apache Cassandra.
 //!
 //! Rows are written blindly, each with the position of its fact as its time (`write`), in stages: rows, heads,
-//! progress (`project`). Nothing is read before it is written, and there are no batches and no lightweight transactions.
+//! progress (`project`). Nothing is read before it is written, there are no lightweight transactions, and nothing is
+//! taken to be atomic.
 //! A conversation's messages, its other events and what became of its messages are tables of the same key, so that a
 //! page of history is two queries of one partition, however much else happened in between (`read`).
 //!
@@ -39,9 +40,9 @@ use tokio::sync::Semaphore;
 
 const SCHEMA: Schema = Schema { part: "store", migrations: &[include_str!("cassandra/schema_1.cql")] };
 
-/// Writes of one projection that are on their way at once, and of all.
-const AT_ONCE: usize = 128;
-const WRITES: usize = 512;
+/// Requests of one projection that are on their way at once, and of all.
+const AT_ONCE: usize = 32;
+const WRITES: usize = 256;
 
 /// Tables that the events give again.
 const DERIVED: [&str; 5] = ["conversations", "participants", "memberships", "message_changes", "reactions"];
@@ -79,15 +80,15 @@ impl CassandraStore {
         Read { cassandra: &self.cassandra, queries: &self.queries, turns: &self.read_turns }
     }
 
-    async fn write(&self, write: Write) -> Result<()> {
-        let _turn = self.write_turns.acquire().await.map_err(|e| Error::new(ErrorKind::Unavailable, e))?;
-        write.send(&self.cassandra).await
-    }
-
     /// Writes one stage, and returns when all of it is acknowledged.
-    async fn write_all(&self, stage: Vec<Write>) -> Result<()> {
-        let writes = stream::iter(stage.into_iter().map(|write| self.write(write)));
-        writes.buffer_unordered(AT_ONCE).try_collect().await
+    async fn write(&self, stage: Vec<Write>) -> Result<()> {
+        let requests = write::requests(&self.cassandra, stage).into_iter();
+        let sent = stream::iter(requests.map(|request| async move {
+            let turn = self.write_turns.acquire().await;
+            let _turn = turn.map_err(|e| Error::new(ErrorKind::Unavailable, e))?;
+            self.cassandra.write_all(&request).await
+        }));
+        sent.buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Forgets terms before the last ones. Each is older than the time of the deletion, which is that of the oldest
@@ -97,12 +98,12 @@ impl CassandraStore {
         let Some((epoch, offset)) = kept.get(MAX_TERMS - 1) else { return Ok(()) };
         let oldest = Position::new(u32::try_from(*epoch).unwrap_or_default(), column::unsigned(*offset));
         let values = (i64::from(partition), epoch, offset);
-        self.write(self.writes.forget_terms.at(Stamp::of(oldest)?, &values)?).await
+        self.write(vec![self.writes.forget_terms.at(Stamp::of(oldest)?, &values)?]).await
     }
 
     async fn project_stages(&self, partition: u32, projection: &Projection) -> Result<()> {
         for stage in project::stages(&self.writes, partition, projection)? {
-            self.write_all(stage).await?;
+            self.write(stage).await?;
         }
         if projection.terms.is_empty() { Ok(()) } else { self.forget_terms(partition).await }
     }
@@ -288,7 +289,7 @@ impl Store for CassandraStore {
         }
         let key = (i64::from(letter.partition), letter.position, i64::from(letter.part));
         let values = (key.0, key.1, key.2, column::time(time));
-        self.write(self.writes.replayed.at(Stamp::of_time(time)?, &values)?).await?;
+        self.write(vec![self.writes.replayed.at(Stamp::of_time(time)?, &values)?]).await?;
         Ok(true)
     }
 
@@ -298,6 +299,6 @@ impl Store for CassandraStore {
 
     async fn save_reader(&self, name: &ReaderName, partition: u32, progress: Progress) -> Result<()> {
         let values = (name.0, i64::from(partition), to_blob(&progress)?);
-        self.write(self.writes.reader.at(Stamp::of_progress(&progress)?, &values)?).await
+        self.write(vec![self.writes.reader.at(Stamp::of_progress(&progress)?, &values)?]).await
     }
 }

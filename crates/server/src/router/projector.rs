@@ -21,9 +21,13 @@ const ANSWER: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// The least time between two projections. The store is not on the way of a live message, and a transaction
-/// costs it much the same for one fact as for twenty; a read of what was just written waits this much longer.
-const LINGER: Duration = Duration::from_millis(5);
+/// The time between two projections: as long as the last one took, within these limits. The store is not on the way
+/// of a live message, and a transaction costs it much the same for one fact as for twenty, so one that is slow gets
+/// fewer and larger ones. A read of what was just written waits this much longer.
+const LINGER_MIN: Duration = Duration::from_millis(5);
+const LINGER_MAX: Duration = Duration::from_millis(100);
+/// After this many facts the next follow at once: there are enough to wait for no more.
+const PLENTY: usize = 256;
 
 /// What a projector has read and written, for its decider.
 #[derive(Debug, Clone, Copy, Default)]
@@ -170,11 +174,9 @@ impl Projector {
         if progress.next() >= bounds.end {
             self.trouble.over();
         }
-        let mut projected = None;
+        let mut next = Instant::now();
         loop {
-            if let Some(at) = projected {
-                tokio::time::sleep_until(at + LINGER).await;
-            }
+            tokio::time::sleep_until(next).await;
             let seen = events.next().await?;
             let progress = *events.progress();
             let nonce = seen.iter().rev().find_map(|seen| match seen.what {
@@ -185,16 +187,19 @@ impl Projector {
                 state.heard = progress;
                 state.nonce = nonce.or(state.nonce);
             });
-            self.project(projection(seen, progress)).await?;
+            let began = Instant::now();
+            let facts = self.project(projection(seen, progress)).await?;
             self.heard.0.send_modify(|state| state.projected = progress);
-            projected = Some(Instant::now());
+            let linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
+            next = Instant::now() + if facts < PLENTY { linger } else { Duration::ZERO };
             (self.options.on_progress)(self.partition, &progress);
             *retry = RETRY_MIN;
             self.trouble.over();
         }
     }
 
-    async fn project(&mut self, projection: Projection) -> Result<(), Error> {
+    /// How many facts were projected.
+    async fn project(&mut self, projection: Projection) -> Result<usize, Error> {
         let counted = &projection.counted;
         let fresh = &counted[counted.partition_point(|counted| counted.position <= self.published)..];
         publish::publish(self.engines.log.as_ref(), self.partition, fresh).await?;
@@ -204,7 +209,7 @@ impl Projector {
         answer(self.engines.store.project(self.partition, projection)).await?;
         self.facts.increment(facts as u64);
         self.duration.record(began.elapsed());
-        Ok(())
+        Ok(facts)
     }
 }
 

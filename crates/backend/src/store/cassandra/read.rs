@@ -26,8 +26,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Queries of one call that run at once, and of all.
 const AT_ONCE: usize = 64;
 pub(super) const QUERIES: usize = 512;
-/// Keys asked for in one query.
+/// Keys of one partition asked for in one query, and partitions: the node that is asked collects these from others.
 const KEYS: usize = 100;
+const PARTITIONS: usize = 20;
 
 macro_rules! statements {
     ($($name:ident: $cql:literal,)*) => {
@@ -57,7 +58,7 @@ statements! {
     dead_letters: "SELECT position, part, dead, replayed_at FROM dead_letters WHERE partition = ?
                    AND (position, part) > (?, ?) LIMIT ?",
     dead_letter: "SELECT dead FROM dead_letters WHERE partition = ? AND position = ? AND part = ?",
-    id: "SELECT conversation_id, seq, hash, message FROM record_ids WHERE record_id = ?",
+    ids: "SELECT record_id, conversation_id, seq, hash, message FROM record_ids WHERE record_id IN ?",
     conversations: "SELECT conversation_id, about, about_position, head, position FROM conversations
                     WHERE shard = ? AND conversation_id IN ?",
     last_seqs: "SELECT conversation_id, seq FROM conversations WHERE shard = ? AND conversation_id IN ?",

@@ -1,18 +1,27 @@
-//! Every statement that writes, and the one way to send one: with the time of what it says.
+//! Every statement that writes, and the one way to send them: with the time of what they say, several to a request.
 //!
 //! Of two writes of a cell the later wins, and of a write and a deletion at one time the deletion. So a position,
 //! as the time of a write, makes the row that of the newest fact, in whatever order the writes come, and however
-//! often. A statement without one would take the server's clock, and win for ever: hence [`Statement`] gives its
-//! values away only with a [`Stamp`]. It travels beside the statement, as the protocol's timestamp, and is the same
-//! for inserts and deletions.
+//! often. A statement without one would take the server's clock, and win for ever: hence every statement here is
+//! prepared with `USING TIMESTAMP`, and [`Statement`] gives its values away only with a [`Stamp`].
+//!
+//! Most of what a small write costs a node is the request. So those whose rows are kept by the same nodes share one
+//! (an unlogged batch): it is as if each had been sent alone, and for that reason is not atomic.
 
-use crate::cassandra::{Cassandra, bind};
+use crate::cassandra::{Bound, Cassandra, Place, bind};
 use crate::{Error, ErrorKind, Result};
 use chat4all_model::reader::Progress;
 use chat4all_model::rows::Position;
-use scylla::serialize::row::SerializeRow;
-use scylla::statement::bound::BoundStatement;
+use scylla::serialize::SerializationError;
+use scylla::serialize::row::{RowSerializationContext, SerializeRow};
+use scylla::serialize::value::SerializeValue;
+use scylla::serialize::writers::RowWriter;
 use scylla::statement::prepared::PreparedStatement;
+
+/// What a request may hold. Cassandra writes a warning for more than 10 partitions or 5 KiB.
+const PARTITIONS: usize = 10;
+const STATEMENTS: usize = 50;
+const BYTES: usize = 4096;
 
 /// When a write happened, as Cassandra counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,23 +49,112 @@ impl Stamp {
     }
 }
 
-/// A statement that writes.
-pub(super) struct Statement(PreparedStatement);
+/// A statement that writes, the time one of its values.
+pub(super) struct Statement {
+    prepared: PreparedStatement,
+    /// The time comes before the other values, else after them.
+    time_first: bool,
+}
 
 /// A statement with its values and its time.
-pub(super) struct Write(BoundStatement);
+pub(super) struct Write(Bound);
 
 impl Statement {
+    async fn prepare(cassandra: &Cassandra, cql: &str) -> Result<Self> {
+        let prepared = cassandra.write_statement(&with_time(cql)).await?;
+        Ok(Self { prepared, time_first: is_deletion(cql) })
+    }
+
     pub(super) fn at(&self, stamp: Stamp, values: &impl SerializeRow) -> Result<Write> {
-        let mut bound = bind(&self.0, values)?;
-        bound.set_timestamp(Some(stamp.0));
-        Ok(Write(bound))
+        let stamped = Stamped { values, stamp, first: self.time_first };
+        bind(&self.prepared, &stamped).map(Write)
     }
 }
 
-impl Write {
-    pub(super) async fn send(&self, cassandra: &Cassandra) -> Result<()> {
-        cassandra.write(&self.0).await
+fn is_deletion(cql: &str) -> bool {
+    cql.starts_with("DELETE")
+}
+
+/// A statement as it is prepared: the language has the time at the end of an insert, before the key of a deletion.
+fn with_time(cql: &str) -> String {
+    match is_deletion(cql) {
+        true => cql.replacen(" WHERE ", " USING TIMESTAMP ? WHERE ", 1),
+        false => format!("{cql} USING TIMESTAMP ?"),
+    }
+}
+
+/// Values and their time.
+struct Stamped<'v, V> {
+    values: &'v V,
+    stamp: Stamp,
+    first: bool,
+}
+
+impl<V: SerializeRow> SerializeRow for Stamped<'_, V> {
+    fn serialize(
+        &self,
+        context: &RowSerializationContext<'_>,
+        writer: &mut RowWriter<'_>,
+    ) -> std::result::Result<(), SerializationError> {
+        let columns = context.columns();
+        let parted = if self.first { columns.split_first() } else { columns.split_last() };
+        let Some((time, others)) = parted else { return self.values.serialize(context, writer) };
+        let values = RowSerializationContext::from_specs(others);
+        if !self.first {
+            self.values.serialize(&values, writer)?;
+        }
+        self.stamp.0.serialize(time.typ(), writer.make_cell_writer())?;
+        if self.first {
+            self.values.serialize(&values, writer)?;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Parts writes into requests: what the same nodes keep, rows of a partition side by side.
+pub(super) fn requests(cassandra: &Cassandra, writes: Vec<Write>) -> Vec<Vec<Bound>> {
+    let place = |Write(write): Write| (cassandra.place(&write), write);
+    let mut placed: Vec<(Place, Bound)> = writes.into_iter().map(place).collect();
+    placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut requests: Vec<Request> = Vec::new();
+    for (place, write) in placed {
+        match requests.last_mut() {
+            Some(request) if request.has_room(&place, &write) => request.push(place, write),
+            _ => requests.push(Request::of(place, write)),
+        }
+    }
+    requests.into_iter().map(|request| request.writes).collect()
+}
+
+/// Writes that go together, and the place of the last of them.
+struct Request {
+    place: Place,
+    partitions: usize,
+    bytes: usize,
+    writes: Vec<Bound>,
+}
+
+impl Request {
+    fn of(place: Place, write: Bound) -> Self {
+        Self { place, partitions: 1, bytes: write.bytes(), writes: vec![write] }
+    }
+
+    fn has_room(&self, place: &Place, write: &Bound) -> bool {
+        self.place.nodes == place.nodes
+            && (self.place.token == place.token || self.partitions < PARTITIONS)
+            && self.bytes + write.bytes() <= BYTES
+            && self.writes.len() < STATEMENTS
+    }
+
+    fn push(&mut self, place: Place, write: Bound) {
+        self.partitions += usize::from(self.place.token != place.token);
+        self.bytes += write.bytes();
+        self.place = place;
+        self.writes.push(write);
     }
 }
 
@@ -69,9 +167,9 @@ macro_rules! statements {
 
         impl Writes {
             pub(super) async fn prepare(cassandra: &Cassandra) -> Result<Self> {
-                $(let $name = cassandra.write_statement($cql);)*
+                $(let $name = Statement::prepare(cassandra, $cql);)*
                 let ($($name,)*) = futures_util::try_join!($($name),*)?;
-                Ok(Self { $($name: Statement($name),)* })
+                Ok(Self { $($name,)* })
             }
         }
 
@@ -145,12 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn no_statement_has_a_time_a_condition_or_a_counter_of_its_own() {
+    fn every_statement_has_one_time_and_no_condition_or_counter() {
         for cql in ALL {
             assert!(cql.starts_with("INSERT INTO ") || cql.starts_with("DELETE "), "{cql}");
             for word in ["TIMESTAMP ", "USING", " IF ", "BATCH", "now()", "UPDATE", "null"] {
                 assert!(!cql.contains(word), "{word} in {cql}");
             }
+            let prepared = with_time(cql);
+            assert_eq!(prepared.matches("USING TIMESTAMP ?").count(), 1, "{prepared}");
+            let time_first = prepared.find("TIMESTAMP ?") < prepared.find("= ?");
+            assert_eq!(is_deletion(cql), time_first, "{prepared}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The values of the decider's state, and conversations as a whole.
 
 use super::super::column::{bucket, conversation, known, number, position, shard, unsigned};
-use super::{KEYS, Read, each};
+use super::{KEYS, PARTITIONS, Read, each};
 use crate::store::Overview;
 use crate::{Error, ErrorKind, Result};
 use chat4all_model::fact::{About, Head};
@@ -19,12 +19,25 @@ struct Standing {
     position: Position,
 }
 
+/// Id, conversation, seq, hash, whether it is a message.
+type IdColumns = (String, String, i64, i64, bool);
+
 /// Id, name, its position, head, its position.
 type Columns = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>);
 
 impl Read<'_> {
     pub(in super::super) async fn values(&self, keys: Vec<Key>) -> Result<Vec<Option<Value>>> {
-        each(keys, |key| async move { Box::pin(self.value(&key)).await }).await
+        let id = |key: &Key| if let Key::Id(id) = key { Some(*id) } else { None };
+        let ids: Vec<RecordId> = keys.iter().filter_map(id).collect();
+        let others: Vec<&Key> = keys.iter().filter(|key| id(key).is_none()).collect();
+        let others = each(others, |key| Box::pin(self.value(key)));
+        let (known, others) = futures_util::try_join!(self.all_known(ids), others)?;
+        let (mut known, mut others) = (known.into_iter(), others.into_iter());
+        let value = |key: &Key| match id(key) {
+            Some(_) => known.next().flatten().map(Value::Id),
+            None => others.next().flatten(),
+        };
+        Ok(keys.iter().map(value).collect())
     }
 
     async fn value(&self, key: &Key) -> Result<Option<Value>> {
@@ -32,7 +45,7 @@ impl Read<'_> {
             Key::About(c) => self.standing(c).await?.about.map(Value::About),
             Key::Head(c) => self.standing(c).await?.head.map(Value::Head),
             Key::Member(c, user) => self.intervals(c, user).await?.pop().map(Value::Member),
-            Key::Id(id) => self.known(id).await?.map(Value::Id),
+            Key::Id(id) => self.all_known(vec![*id]).await?.pop().flatten().map(Value::Id),
             Key::Message(c, seq) => {
                 let state = match self.changed(c, *seq).await? {
                     Some(state) => Some(state),
@@ -51,14 +64,16 @@ impl Read<'_> {
     }
 
     pub(in super::super) async fn all_known(&self, ids: Vec<RecordId>) -> Result<Vec<Option<Known>>> {
-        each(ids, |id| async move { self.known(&id).await }).await
-    }
-
-    async fn known(&self, id: &RecordId) -> Result<Option<Known>> {
-        let found: Option<(String, i64, i64, bool)> = self.row(&self.queries.id, &(id.to_string(),)).await?;
-        let Some((c, seq, hash, message)) = found else { return Ok(None) };
-        let hash = hash.cast_unsigned();
-        Ok(Some(Known { conversation: conversation(&c)?, seq: unsigned(seq), hash, message }))
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let found = each(names.chunks(PARTITIONS).collect(), |names| async move {
+            self.rows::<IdColumns>(&self.queries.ids, &(names,)).await
+        });
+        let mut places = HashMap::new();
+        for (id, c, seq, hash, message) in found.await?.into_iter().flatten() {
+            let (conversation, hash) = (conversation(&c)?, hash.cast_unsigned());
+            places.insert(id, Known { conversation, seq: unsigned(seq), hash, message });
+        }
+        Ok(names.iter().map(|name| places.get(name).cloned()).collect())
     }
 
     async fn standing(&self, conversation: &ConversationId) -> Result<Standing> {
