@@ -10,6 +10,7 @@ use chat4all_model::command::Count;
 use chat4all_model::cursor::{Cursor, Page, Stage};
 use chat4all_model::id::{ConversationId, UserId};
 use chat4all_model::rows::Position;
+use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -31,6 +32,15 @@ impl Given {
     pub fn frames(&self) -> Vec<Bytes> {
         self.events.iter().map(encode::frame).collect()
     }
+}
+
+/// What is for one user and belongs to no conversation's events.
+#[derive(Debug, Clone, Copy)]
+enum Personal {
+    /// Of the own markers and settings.
+    Changes,
+    /// Of commands that were refused.
+    Rejections,
 }
 
 /// One page in the making.
@@ -104,17 +114,18 @@ impl Hub {
         cursor.epoch == self.engines.log.epoch() && cursor.next.len() == count && page_fits
     }
 
+    async fn end_of(&self, partition: u32, from: u64) -> Result<u64> {
+        let progress = self.engines.store.progress(partition).await?;
+        self.note_progress(partition, progress);
+        Ok(progress.next().max(from))
+    }
+
     /// Where a catch-up ends: as far as the store has come, which is what the ring can go on from.
     async fn end_point(&self, from: &[u64]) -> Result<Vec<u64>> {
         let starts: Vec<u64> = self.state.lock().rings.iter().map(|ring| ring.start).collect();
         self.tracker.reach_all(&starts).await?;
-        let mut to = Vec::with_capacity(from.len());
-        for (partition, from) in (0..).zip(from) {
-            let progress = self.engines.store.progress(partition).await?;
-            self.note_progress(partition, progress);
-            to.push(progress.next().max(*from));
-        }
-        Ok(to)
+        let ends = (0..).zip(from).map(|(partition, from)| self.end_of(partition, *from));
+        try_join_all(ends).await
     }
 }
 
@@ -215,33 +226,68 @@ impl CatchUp<'_> {
     }
 
     async fn own(&mut self, partition: u32, after: u64) -> Result<Option<Stage>> {
-        if partition as usize >= self.to.len() {
-            return Ok(Some(Stage::Rejections { partition: 0, after: 0 }));
-        }
-        let (from, to) = self.range(partition, after);
-        let room = self.room();
-        let changes = self.hub.engines.store.own_changes(self.user, partition, from, to, room).await?;
-        self.events.extend(changes.iter().map(|change| encode::own_change(change, self.user)));
-        // A page may be shorter than its room, for it ends with a whole position: only an empty one is the last.
-        Ok(Some(match changes.last() {
-            Some(last) => Stage::Own { partition, after: last.position.0 },
-            None => Stage::Own { partition: partition + 1, after: 0 },
+        Ok(Some(match self.by_partition(Personal::Changes, partition, after).await? {
+            Some((partition, after)) => Stage::Own { partition, after },
+            None => Stage::Rejections { partition: 0, after: 0 },
         }))
     }
 
     async fn rejections(&mut self, partition: u32, after: u64) -> Result<Option<Stage>> {
-        if partition as usize >= self.to.len() {
-            return Ok(None);
+        let next = self.by_partition(Personal::Rejections, partition, after).await?;
+        Ok(next.map(|(partition, after)| Stage::Rejections { partition, after }))
+    }
+
+    /// Takes what is found in each partition from `first` on, in order, until the page is full: then it gives the
+    /// partition to go on with, and after which position. All are asked at once, for most have nothing.
+    async fn by_partition(
+        &mut self,
+        what: Personal,
+        first: u32,
+        mut after: u64,
+    ) -> Result<Option<(u32, u64)>> {
+        let partitions = (first..).take(self.to.len().saturating_sub(first as usize));
+        let asked = self.room();
+        let after_of = |partition| if partition == first { after } else { 0 };
+        let found = partitions.clone().map(|partition| self.personal(what, partition, after_of(partition)));
+        let found = try_join_all(found).await?;
+        for (partition, mut found) in partitions.zip(found) {
+            while let Some((last, _)) = found.last() {
+                // More than there is room for now is read again, so that the page ends with a whole position.
+                let room = self.room();
+                if room == 0 || (room < asked && found.len() > room) {
+                    return Ok(Some((partition, after)));
+                }
+                after = last.0;
+                self.events.extend(found.into_iter().map(|(_, event)| event));
+                if self.room() == 0 {
+                    return Ok(Some((partition, after)));
+                }
+                // It may have been shorter than its room and not the last: only an empty one is.
+                found = self.personal(what, partition, after).await?;
+            }
+            after = 0;
         }
+        Ok(None)
+    }
+
+    /// What a partition has for the user alone, after a position.
+    async fn personal(&self, what: Personal, partition: u32, after: u64) -> Result<Vec<(Position, Event)>> {
         let (from, to) = self.range(partition, after);
-        let room = self.room();
-        let rejected = self.hub.engines.store.rejections(self.user, partition, from, to, room).await?;
-        let plain = |fact| encode::event_in(fact, encode::Form::Plain, false);
-        self.events.extend(rejected.iter().map(|stored| plain(&stored.fact)));
-        Ok(Some(match rejected.last() {
-            Some(last) => Stage::Rejections { partition, after: last.position.0 },
-            None => Stage::Rejections { partition: partition + 1, after: 0 },
-        }))
+        let (store, user, room) = (&self.hub.engines.store, self.user, self.room());
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        Ok(match what {
+            Personal::Changes => {
+                let changes = store.own_changes(user, partition, from, to, room).await?;
+                changes.iter().map(|change| (change.position, encode::own_change(change, user))).collect()
+            }
+            Personal::Rejections => {
+                let rejected = store.rejections(user, partition, from, to, room).await?;
+                let event = |fact| encode::event_in(fact, encode::Form::Plain, false);
+                rejected.iter().map(|stored| (stored.position, event(&stored.fact))).collect()
+            }
+        })
     }
 
     fn range(&self, partition: u32, after: u64) -> (Position, Position) {
