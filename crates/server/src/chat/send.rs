@@ -142,22 +142,27 @@ impl Chat {
         }
     }
 
+    /// The message of a send that stands. One that the store cannot give now is accepted all the same.
     async fn stored(&self, caller: &Caller, sent: Sent, position: Option<String>) -> Result<Waited> {
-        let writer = self.access.sender(caller, &self.conversation_of(&sent)?).await?;
+        match self.message_of(caller, &sent).await {
+            Ok(Some(message)) => Ok(Waited::Stored(Box::new(message), position)),
+            Ok(None) => Ok(Waited::Accepted(sent)),
+            Err(failure) if failure.code == Code::Unavailable => Ok(Waited::Accepted(sent)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn message_of(&self, caller: &Caller, sent: &Sent) -> Result<Option<Message>> {
+        let writer = self.access.sender(caller, &self.conversation_of(sent)?).await?;
         self.hub.readable(writer.conversation()).await?;
         let (Some(m), Some(known)) = (writer.membership(), self.lookup.one(sent.id).await?) else {
-            return Ok(Waited::Accepted(sent));
+            return Ok(None);
         };
-        let Some(found) = self.content.message(m, known.seq).await? else {
-            return Ok(Waited::Accepted(sent));
-        };
+        let Some(found) = self.content.message(m, known.seq).await? else { return Ok(None) };
         let participants = self.content.overview(&found.membership).await?.head.participants;
         let mut messages =
             message::assemble(&self.content, &found.membership, participants, &found.messages).await?;
-        Ok(match messages.pop() {
-            Some(message) => Waited::Stored(Box::new(message), position),
-            None => Waited::Accepted(sent),
-        })
+        Ok(messages.pop())
     }
 
     fn conversation_of(&self, sent: &Sent) -> Result<ConversationId> {
