@@ -84,7 +84,10 @@ async fn examine(options: &Options) -> Result<(Report, Option<Mended>), Stopped>
     }
     let mut mended = None;
     let sound = files(engines, options.mend)?;
-    let openable = sound.iter().all(|check| check.level != Level::Bad);
+    let openable = !sound.is_empty() && sound.iter().all(|check| check.level != Level::Bad);
+    if sound.is_empty() {
+        checks.push(Check::ok("files", "none yet; the first start makes them"));
+    }
     checks.extend(sound);
     if !openable {
         return Ok((Report { running: false, checks, partitions: Vec::new() }, None));
@@ -196,13 +199,14 @@ fn secret(engines: &EngineArgs) -> Check {
     }
 }
 
-/// The engines' files, which nobody has open. `mends`: whether a lost log is about to be mended.
+/// The engines' files, which nobody has open; nothing if there is none of them. `mends`: whether a lost log is about
+/// to be mended.
 fn files(engines: &EngineArgs, mends: bool) -> Result<Vec<Check>, Stopped> {
     let held = DataFolder::open(&engines.data).map_err(|e| Stopped(e.to_string()))?;
     let files = engines.urls().files();
     let present: Vec<bool> = files.iter().map(|name| held.file(name).is_file()).collect();
     if !present.contains(&true) {
-        return Ok(vec![Check::ok("files", "none yet; the first start makes them")]);
+        return Ok(Vec::new());
     }
     let check = |(name, present): (&str, bool)| match present {
         true => match quick_check(&held.file(name)) {
@@ -276,6 +280,9 @@ mod tests {
         let data = dir.path().join("data");
         assert_eq!(level(&data, "data folder").await, Level::Warning);
         assert!(!data.exists(), "looking makes nothing");
+        std::fs::create_dir(&data).unwrap();
+        assert_eq!(level(&data, "files").await, Level::Ok);
+        assert!(!data.join("log.db").exists(), "looking makes nothing");
         EngineArgs::of(&data).link().await.unwrap().close().await;
 
         let (report, _) = examine(&options(&data, false)).await.unwrap();

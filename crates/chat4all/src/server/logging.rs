@@ -19,6 +19,8 @@ use tracing_subscriber::{EnvFilter, registry};
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8_192;
+/// Cassandra's driver hands on what the server remarks to every statement that is prepared, and nobody can mend it.
+const DRIVERS: &str = "scylla::network::connection=error";
 /// A longer value is cut.
 const MAX_VALUE_BYTES: usize = 4_096;
 /// How long the end waits for a reader of stderr.
@@ -37,7 +39,7 @@ enum Job {
 
 /// Starts logging, once a process. Lines that `level` admits (`info`, `chat4all_server=debug`, …) are written.
 pub fn start(json: bool, level: &str) -> Result<Logging, Box<dyn Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(level)?;
+    let filter = EnvFilter::try_new(format!("{DRIVERS},{level}"))?;
     let (queue, jobs) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let lines = Lines { json, queue: queue.clone(), dropped: Arc::clone(&dropped) };

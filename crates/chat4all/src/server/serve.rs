@@ -48,7 +48,7 @@ fn start(settings: Settings) -> Outcome {
 
 /// Refuses roles that cannot be parted.
 fn check(settings: &Settings) -> Outcome {
-    let urls = settings.urls();
+    let urls = settings.engines.urls();
     if !urls.is_embedded() {
         // Said before anything is made.
         urls.secret(settings.engines.secret.as_deref())?;
@@ -73,7 +73,7 @@ async fn serve(settings: Settings) -> Outcome {
     let listener = listen(settings.listen, "listen").await?;
     let ops = listen(settings.ops_listen, "ops-listen").await?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
-    let urls = settings.urls();
+    let urls = settings.engines.urls();
     let installation = Installation::open(&urls, &system_clock()).await?;
     let secret = urls.secret(settings.engines.secret.as_deref())?;
     let engines = installation.engines.clone();

@@ -20,6 +20,9 @@ pub struct EngineArgs {
     #[arg(long, env = "CHAT4ALL_LOG_URL", default_value = EMBEDDED, hide_env_values = true)]
     #[serde(serialize_with = "masked_url")]
     pub log_url: String,
+    /// Partitions of the log; fixed when it is made. Left out: 4, of Kafka 32.
+    #[arg(long, env = "CHAT4ALL_PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
     /// The store of conversations: `embedded`, `cassandra://host:9042,host/keyspace`, `postgres://user@host:5432/database`.
     #[arg(long, env = "CHAT4ALL_STORE_URL", default_value = EMBEDDED, hide_env_values = true)]
     #[serde(serialize_with = "masked_url")]
@@ -52,6 +55,7 @@ impl EngineArgs {
             accounts: self.accounts_url.clone(),
             bus: self.bus_url.clone(),
             blobs: self.blobs_url.clone(),
+            partitions: self.partitions,
             ..EngineUrls::embedded(self.data.clone())
         }
     }
@@ -63,6 +67,7 @@ impl EngineArgs {
         Self {
             data: data.to_owned(),
             log_url: embedded(),
+            partitions: None,
             store_url: embedded(),
             accounts_url: None,
             bus_url: embedded(),
@@ -103,9 +108,6 @@ pub struct Settings {
     /// Who may sign up.
     #[arg(long, env = "CHAT4ALL_REGISTRATION", value_enum, default_value_t = Registration::Open)]
     pub registration: Registration,
-    /// Partitions of the log; fixed at the first start. Left out: 4, of Kafka 32.
-    #[arg(long, env = "CHAT4ALL_PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub partitions: Option<u32>,
     /// How long the log keeps what is decided and stored (`7d`, `12h`, `30m`, `0`).
     #[arg(long, env = "CHAT4ALL_LOG_RETENTION", default_value = "7d")]
     pub log_retention: Span,
@@ -268,11 +270,6 @@ fn masked_optional_url<S: serde::Serializer>(url: &Option<String>, s: S) -> Resu
 }
 
 impl Settings {
-    /// Where the engines are.
-    pub fn urls(&self) -> EngineUrls {
-        EngineUrls { partitions: self.partitions, ..self.engines.urls() }
-    }
-
     /// The settings in force once the file they name is read: what it says counts where neither a flag nor the
     /// environment says otherwise.
     ///
