@@ -30,7 +30,7 @@ judge: ## try the API against openapi.json with schemathesis
 fuzz: ## fuzz frames, cursors and records for a minute each
 	@scripts/fuzz.sh $(ARGS)
 
-engines: ## start Kafka, Cassandra, PostgreSQL, Redis, S3 and a schema registry on loopback, for the tests
+engines: ## start Kafka, Cassandra, PostgreSQL, Redis, S3 and a schema registry on loopback
 	@scripts/engines.sh up $(ARGS)
 
 engines-down: ## stop them

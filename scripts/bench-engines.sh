@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Measures the server on the engines of `make engines`, beside itself on embedded ones, and writes docs/results/.
+# Measures the server on engines that it starts afresh for this, beside itself on embedded ones, and writes docs/results/.
 # Usage: bench-engines.sh [flags of `chat4all-bench run`...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)" # thousands of sockets on both sides
 scripts/setup.sh build
 cargo build --release --locked -p chat4all -p chat4all-bench
-scripts/engines.sh up --only kafka,cassandra,postgres,redis
+# A set of its own: what tests leave behind costs the others time.
+export CHAT4ALL_ENGINES_HOME=$PWD/.cache/engines/bench CHAT4ALL_ENGINES_PORT_OFFSET=2000 CHAT4ALL_ENGINES_ROOMY=1
+scripts/engines.sh up --fresh --only kafka,cassandra,postgres,redis
+trap 'scripts/engines.sh down' EXIT
 # shellcheck source=/dev/null
-. .cache/engines/env
+. "$CHAT4ALL_ENGINES_HOME/env"
 bench=${CARGO_TARGET_DIR:-target}/release/chat4all-bench
 scenarios=(accept throughput-1 throughput-8 drain)
 store_of() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Real engines on loopback, from packages: for the tests, for CI, and for whoever wants to try them.
+# Real engines on loopback, from packages: for the tests (scripts/test.sh runs a set of its own), and for whoever wants to
+# try them.
 #
 #   engines.sh [--replicated] up [--fresh] [--only ENGINE,...] [--small-disk NODE=SIZE]
 #   engines.sh [--replicated] down | status | env
@@ -22,6 +23,8 @@
 #   CHAT4ALL_ENGINES_PORT_OFFSET  a number added to every port
 #   CHAT4ALL_ENGINES_CACHE        where the jars are kept (.cache/engines/lib)
 #   CHAT4ALL_ENGINES_TIMEOUT      how many seconds a node may take to answer (300)
+#   CHAT4ALL_ENGINES_ROOMY        1 to measure: Kafka and Cassandra with larger heaps and all of the JVM's compilers, which
+#                                 is faster once it is warm; without it they start fast and stay small
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 here=$root/scripts/engines

@@ -60,7 +60,7 @@ cassandra_conf() {
 }
 
 cassandra_start() {
-  local node=$1 data=$home/data/$1 conf=$home/run/$1 lib=$cache/cassandra-$cassandra_version java n p fresh="" modules=()
+  local node=$1 data=$home/data/$1 conf=$home/run/$1 lib=$cache/cassandra-$cassandra_version java n p fresh="" modules=() options
   n=$(number_of "$node")
   certificates
   [ -d "$data/commitlog" ] || fresh=yes
@@ -81,7 +81,8 @@ cassandra_start() {
   java=$(java_of 17 17)
   # New nodes join one by one: the second and third need the first to answer their gossip.
   if [ -n "$fresh" ] && [ "$n" = 2 ]; then wait_for cassandra-1 cassandra_gossips; fi
-  spawn "$node" "$java" -Xms512m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:MaxDirectMemorySize=96m \
+  read -ra options < <(heap 512m 2g)
+  spawn "$node" "$java" "${options[@]}" -XX:MaxDirectMemorySize=96m \
     -XX:+ExitOnOutOfMemoryError -Xss256k -XX:-UsePerfData -Djdk.attach.allowAttachSelf=true \
     -Dio.netty.tryReflectionSetAccessible=true -Djava.net.preferIPv4Stack=true "${modules[@]}" \
     "-javaagent:$(echo "$lib"/jamm-*.jar)" "-Dcassandra.config=file://$conf/cassandra.yaml" "-Dcassandra.storagedir=$data" \

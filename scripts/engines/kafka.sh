@@ -12,11 +12,12 @@ kafka_install() {
   maven_jars "kafka-$kafka_version" "org.apache.kafka:kafka_2.13:$kafka_version" "org.slf4j:slf4j-simple:$slf4j_version"
 }
 
-# kafka_java OPTION... CLASS ARGUMENT...: its command line in the array `command`.
+# kafka_java HEAP ROOMY OPTION... CLASS ARGUMENT...: its command line in the array `command`.
 kafka_java() {
-  local java
+  local java options
   java=$(java_of 17 25)
-  command=("$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn
+  read -ra options < <(heap "$1" "$2") && shift 2
+  command=("$java" "${options[@]}" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn
     -Dorg.slf4j.simpleLogger.showDateTime=true "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"
     -Djava.net.preferIPv4Stack=true -cp "$cache/kafka-$kafka_version/*" "$@")
 }
@@ -76,11 +77,11 @@ kafka_start() {
   mkdir -p "$data"
   kafka_conf "$node" >"$home/run/$node.properties"
   if [ ! -e "$data/logs/meta.properties" ]; then
-    kafka_java -Xmx96m kafka.tools.StorageTool format -t "$kafka_cluster" -c "$home/run/$node.properties"
+    kafka_java 96m 96m kafka.tools.StorageTool format -t "$kafka_cluster" -c "$home/run/$node.properties"
     [ "$set" = replicated ] || command+=(--standalone --add-scram "SCRAM-SHA-512=[name=chat4all,password=secret]")
     format=("${command[@]@Q}" "&&")
   fi
-  kafka_java -Xms64m -Xmx192m kafka.Kafka "$home/run/$node.properties"
+  kafka_java 192m 1g kafka.Kafka "$home/run/$node.properties"
   spawn "$node" bash -c "${format[*]} exec ${command[*]@Q}" # so that three are formatted at once
 }
 kafka_cluster=Y2hhdDRhbGwtZW5naW5lcw # 16 bytes in base64: "chat4all-engines"

@@ -64,6 +64,14 @@ java_of() {
   die "no Java from $1 to $2 was found under JAVA_HOME or /usr/lib/jvm, and Debian has no package of one here: install it first"
 }
 
+# heap SMALL ROOMY: options of a JVM.
+heap() {
+  case ${CHAT4ALL_ENGINES_ROOMY:-} in
+    "") echo "-Xmx$1 -XX:+UseSerialGC -XX:TieredStopAtLevel=1" ;;
+    *) echo "-Xms$2 -Xmx$2 -XX:+UseSerialGC" ;;
+  esac
+}
+
 # maven_jars FOLDER GROUP:ARTIFACT:VERSION...: the jars of a program with all that it depends on, made once.
 maven_jars() {
   local folder=$cache/$1 artifact group name version

@@ -114,7 +114,10 @@ impl Options {
                 "chat4all-bench chaos {numbers} --seconds {} {every} --rate {}",
                 self.seconds, self.rate
             ),
-            Some(_) => format!("make chaos-cluster ARGS=\"{numbers} {every} --rate {}\"", self.rate),
+            Some(_) => {
+                let chosen = self.over.command();
+                format!("make chaos-cluster ARGS=\"{chosen}{numbers} {every} --rate {}\"", self.rate)
+            }
         }
     }
 }

@@ -29,8 +29,28 @@ pub struct ClusterOptions {
     #[arg(long, value_delimiter = ',')]
     pub blows: Vec<String>,
     /// The longest wait of a schedule, in seconds.
-    #[arg(long, default_value_t = 300.0)]
+    #[arg(long, default_value_t = LONGEST_WAIT)]
     pub longest_wait: f64,
+}
+
+/// In seconds.
+const LONGEST_WAIT: f64 = 300.0;
+
+impl ClusterOptions {
+    /// What was chosen of the store and the schedule, as arguments of `chaos-cluster.sh`.
+    pub(super) fn command(&self) -> String {
+        let mut flags = String::new();
+        if self.store_nodes.iter().any(|node| node.starts_with("postgres")) {
+            flags += "--store postgres ";
+        }
+        if !self.blows.is_empty() {
+            flags += &format!("--blows {} ", self.blows.join(","));
+        }
+        if self.longest_wait < LONGEST_WAIT {
+            flags += &format!("--longest-wait {} ", self.longest_wait);
+        }
+        flags
+    }
 }
 
 /// One thing done to the cluster.
