@@ -13,7 +13,6 @@ trap 'scripts/engines.sh down' EXIT
 # shellcheck source=/dev/null
 . "$CHAT4ALL_ENGINES_HOME/env"
 bench=${CARGO_TARGET_DIR:-target}/release/chat4all-bench
-scenarios=(accept throughput-1 throughput-8 drain)
 store_of() {
   case $1 in
     cassandra) echo "$CHAT4ALL_TEST_CASSANDRA_URL/{run}?replication=1" ;;
@@ -21,8 +20,18 @@ store_of() {
   esac
 }
 export CHAT4ALL_BENCH_LOG_URL="$CHAT4ALL_TEST_KAFKA_URL/{run}" CHAT4ALL_BENCH_BUS_URL="$CHAT4ALL_TEST_REDIS_URL?prefix={run}"
-for store in cassandra postgres; do
+for store in ${CHAT4ALL_BENCH_STORES:-cassandra postgres}; do
   CHAT4ALL_BENCH_STORE_URL=$(store_of "$store")
   export CHAT4ALL_BENCH_STORE_URL
-  "$bench" run --only "${scenarios[@]}" --out "docs/results/bench-kafka-$store.md" "$@"
+  report=docs/results/bench-kafka-$store
+  "$bench" run --only throughput-8 --rounds 1 >/dev/null # JVMs are slow at first
+  "$bench" run --only throughput-8 throughput-1 accept drain --out "$report.md" "$@"
+  for rate in 500 2000; do
+    "$bench" run --only latency --set rate=$rate --out "$report-latency-$rate.md" "$@"
+  done
+  for processes in 1 2 4; do
+    "$bench" run --only throughput-8 --gateways $processes --routers $processes --out "$report-$processes.md" "$@"
+  done
+  "$bench" run --only failover --gateways 2 --routers 2 --out "$report-failover.md" "$@"
+  "$bench" run --only history-1m --out "$report-history.md" "$@"
 done
