@@ -4,7 +4,7 @@ use super::admin::Admin;
 use super::questions::Questions;
 use super::settings::MAX_BATCH_BYTES;
 use crate::{Error, ErrorKind, Result};
-use rdkafka::admin::{NewTopic, OwnedResourceSpecifier as Named, TopicReplication};
+use rdkafka::admin::{ConfigResource, NewTopic, OwnedResourceSpecifier as Named, TopicReplication};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl Topics<'_> {
     pub(super) async fn check(&self, wanted: &[Wanted]) -> Result<()> {
         let metadata = self.until_led(wanted).await?;
         let names = wanted.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>();
-        let configs = self.admin.settings_of(&names).await?;
+        let configs = self.settings(&names).await?;
         let mut faults = Vec::new();
         for topic in wanted {
             let config = configs
@@ -127,6 +127,22 @@ impl Topics<'_> {
             tracing::warn!(copies, "the loss of a broker is not covered: topics have fewer than 3 copies");
         }
         Ok(())
+    }
+
+    /// Waits until the broker that is asked knows them all: it has no settings of a topic that is new elsewhere.
+    async fn settings(&self, names: &[&str]) -> Result<Vec<ConfigResource>> {
+        let deadline = Instant::now() + LED;
+        loop {
+            let configs = self.admin.settings_of(names).await?;
+            match configs.iter().find(|config| config.entries.is_empty()) {
+                None => return Ok(configs),
+                Some(config) if Instant::now() > deadline => {
+                    let why = format!("the settings of {:?} cannot be read", config.specifier);
+                    return Err(Error::new(ErrorKind::Unavailable, why));
+                }
+                Some(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
     }
 
     /// Waits until every partition has a leader.
