@@ -44,7 +44,7 @@ impl ClusterOptions {
             flags += "--store postgres ";
         }
         if !self.blows.is_empty() {
-            flags += &format!("--blows {} ", self.blows.join(","));
+            flags += &format!("--blows '{}' ", self.blows.join(","));
         }
         if self.longest_wait < LONGEST_WAIT {
             flags += &format!("--longest-wait {} ", self.longest_wait);
