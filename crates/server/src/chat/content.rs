@@ -276,7 +276,8 @@ impl Content {
     /// The `n` of the event at `seq`, which the client may have heard of before the store holds it.
     ///
     /// # Errors
-    /// `InvalidRequest` naming `field` if there is no such event after a short wait.
+    /// `InvalidRequest` naming `field` if there is no such event after a short wait; `Unavailable` if the store is
+    /// behind.
     pub(super) async fn n(&self, m: &Membership, seq: u64, field: &str) -> Result<u64> {
         if let Some(event) = self.event(m, seq).await? {
             return Ok(event.fact.n());
@@ -284,16 +285,18 @@ impl Content {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
         let mut pause = std::time::Duration::from_millis(25);
         loop {
-            match self.hub.readable(m.conversation()).await {
-                Ok(()) => {}
-                Err(failure) if failure.code == Code::Unavailable => {}
+            let behind = match self.hub.readable(m.conversation()).await {
+                Ok(()) => None,
+                Err(failure) if failure.code == Code::Unavailable => Some(failure),
                 Err(failure) => return Err(failure),
-            }
+            };
             if let Some(event) = self.event(m, seq).await? {
                 return Ok(event.fact.n());
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(Failure::invalid(field, "lies beyond the end of the conversation"));
+                // A store that is behind does not know where the conversation ends.
+                let beyond = || Failure::invalid(field, "lies beyond the end of the conversation");
+                return Err(behind.unwrap_or_else(beyond));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(std::time::Duration::from_millis(400));
