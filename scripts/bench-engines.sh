@@ -8,6 +8,8 @@ scripts/setup.sh build
 cargo build --release --locked -p chat4all -p chat4all-bench
 # A set of its own: what tests leave behind costs the others time.
 export CHAT4ALL_ENGINES_HOME=$PWD/.cache/engines/bench CHAT4ALL_ENGINES_PORT_OFFSET=2000 CHAT4ALL_ENGINES_ROOMY=1
+part=$(mktemp)
+trap 'rm -f "$part"; scripts/engines.sh down' EXIT
 scripts/engines.sh up --fresh --only kafka,cassandra,postgres,redis
 # shellcheck source=/dev/null
 . "$CHAT4ALL_ENGINES_HOME/env"
@@ -19,8 +21,6 @@ store_of() {
   esac
 }
 export CHAT4ALL_BENCH_LOG_URL="$CHAT4ALL_TEST_KAFKA_URL/{run}" CHAT4ALL_BENCH_BUS_URL="$CHAT4ALL_TEST_REDIS_URL?prefix={run}"
-report="" part=$(mktemp)
-trap 'rm -f "$part"; scripts/engines.sh down' EXIT
 measure() { "$bench" run --out "$part" "$@" && tail -n +2 "$part" >>"$report"; }
 for store in ${CHAT4ALL_BENCH_STORES:-cassandra postgres}; do
   CHAT4ALL_BENCH_STORE_URL=$(store_of "$store")

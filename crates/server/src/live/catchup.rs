@@ -254,7 +254,7 @@ impl CatchUp<'_> {
             while let Some((last, _)) = found.last() {
                 // More than there is room for now is read again, so that the page ends with a whole position.
                 let room = self.room();
-                if room == 0 || (room < asked && found.len() > room) {
+                if room < asked && found.len() > room {
                     return Ok(Some((partition, after)));
                 }
                 after = last.0;
